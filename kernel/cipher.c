@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Keys and their AEADs: one descriptor row per cipher suite, and the only
+ * file that knows the crypto API.  Process context; a key is used under the
+ * lock of the socket it belongs to.
+ */
+#include <linux/scatterlist.h>
+#include <linux/slab.h>
+#include <linux/unaligned.h>
+
+#include "itls.h"
+
+/* Where the parts of a key are in its structure of <linux/tls.h>. */
+struct itls_cipher_desc {
+	u16 type;
+	const char *alg;
+	size_t info_len;
+	u8 key_len, salt_len, iv_len;
+	u8 explicit_12;		/* nonce bytes in a TLS 1.2 record */
+	u8 key_at, salt_at, iv_at, seq_at;
+};
+
+#define ITLS_CIPHER(_type, _info, _alg, _explicit_12) {			\
+	.type = _type,							\
+	.alg = _alg,							\
+	.info_len = sizeof(struct _info),				\
+	.key_len = sizeof_field(struct _info, key),			\
+	.salt_len = sizeof_field(struct _info, salt),			\
+	.iv_len = sizeof_field(struct _info, iv),			\
+	.explicit_12 = _explicit_12,					\
+	.key_at = offsetof(struct _info, key),				\
+	.salt_at = offsetof(struct _info, salt),			\
+	.iv_at = offsetof(struct _info, iv),				\
+	.seq_at = offsetof(struct _info, rec_seq),			\
+}
+
+static const struct itls_cipher_desc itls_ciphers[] = {
+	ITLS_CIPHER(TLS_CIPHER_AES_GCM_128, tls12_crypto_info_aes_gcm_128,
+		    "gcm(aes)", 8),
+	ITLS_CIPHER(TLS_CIPHER_AES_GCM_256, tls12_crypto_info_aes_gcm_256,
+		    "gcm(aes)", 8),
+};
+
+static_assert(sizeof_field(struct tls12_crypto_info_aes_gcm_128, salt) +
+	      sizeof_field(struct tls12_crypto_info_aes_gcm_128, iv) ==
+	      ITLS_NONCE_LEN);
+static_assert(sizeof_field(struct tls12_crypto_info_aes_gcm_256, salt) +
+	      sizeof_field(struct tls12_crypto_info_aes_gcm_256, iv) ==
+	      ITLS_NONCE_LEN);
+static_assert(ITLS_VERSION_12 == TLS_1_2_VERSION);
+static_assert(ITLS_VERSION_13 == TLS_1_3_VERSION);
+
+/**
+ * itls_cipher_check() - check a key that userspace gave
+ * @key: @key->raw and @key->len are set; @key->desc is set on success
+ *
+ * Return: 0, or -EINVAL for a version, cipher or length we do not know.
+ */
+int itls_cipher_check(struct itls_keyinfo *key)
+{
+	size_t i;
+
+	if (key->len < sizeof(key->info))
+		return -EINVAL;
+	if (key->info.version != TLS_1_2_VERSION &&
+	    key->info.version != TLS_1_3_VERSION)
+		return -EINVAL;
+	for (i = 0; i < ARRAY_SIZE(itls_ciphers); i++) {
+		if (itls_ciphers[i].type != key->info.cipher_type)
+			continue;
+		if (itls_ciphers[i].info_len != key->len)
+			return -EINVAL;
+		key->desc = &itls_ciphers[i];
+		return 0;
+	}
+	return -EINVAL;
+}
+
+static void record_init(struct itls_record *r, const struct itls_keyinfo *key)
+{
+	const struct itls_cipher_desc *d = key->desc;
+
+	r->version = key->info.version;
+	r->explicit_len = itls_record_is_13(r) ? 0 : d->explicit_12;
+	memcpy(r->iv, key->raw + d->salt_at, d->salt_len);
+	memcpy(r->iv + d->salt_len, key->raw + d->iv_at, d->iv_len);
+	r->seq = get_unaligned_be64(key->raw + d->seq_at);
+	if (r->explicit_len)
+		r->explicit_nonce = get_unaligned_be64(key->raw + d->iv_at);
+}
+
+/**
+ * itls_cipher_init() - make a checked key ready for use
+ * @c: zeroed; on failure left so that itls_cipher_free() may be called
+ * @key: passed itls_cipher_check()
+ * @keep_info: keep a copy for itls_cipher_export()
+ *
+ * May sleep and load modules.  The default algorithm is asked for, not a
+ * synchronous one: on 6.12 the fast AES-GCM is marked asynchronous although
+ * it completes at once in process context (see aead_run()).
+ *
+ * Return: 0, -ENOMEM, or the crypto API's error (-ENOENT: no such cipher).
+ */
+int itls_cipher_init(struct itls_cipher *c, const struct itls_keyinfo *key,
+		     bool keep_info)
+{
+	const struct itls_cipher_desc *d = key->desc;
+	int err;
+
+	c->desc = d;
+	record_init(&c->record, key);
+	c->aead = crypto_alloc_aead(d->alg, 0, 0);
+	if (IS_ERR(c->aead)) {
+		err = PTR_ERR(c->aead);
+		c->aead = NULL;
+		return err;
+	}
+	err = crypto_aead_setauthsize(c->aead, ITLS_TAG_LEN);
+	if (err)
+		return err;
+	err = crypto_aead_setkey(c->aead, key->raw + d->key_at, d->key_len);
+	if (err)
+		return err;
+	c->req = aead_request_alloc(c->aead, GFP_KERNEL);
+	if (!c->req)
+		return -ENOMEM;
+	if (keep_info) {
+		c->keyinfo = kmemdup(key, sizeof(*key), GFP_KERNEL);
+		if (!c->keyinfo)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* Wipes and frees all that itls_cipher_init() made. */
+void itls_cipher_free(struct itls_cipher *c)
+{
+	if (c->req)
+		aead_request_free(c->req);
+	if (c->aead)
+		crypto_free_aead(c->aead);
+	kfree_sensitive(c->keyinfo);
+	memzero_explicit(c, sizeof(*c));
+}
+
+/*
+ * A driver may still answer -EINPROGRESS (FPU in use, a queueing backlog):
+ * then this waits, under the socket lock, until the request is finished, so
+ * that no caller ever sees an asynchronous state.
+ */
+static int aead_run(struct itls_cipher *c, struct scatterlist *src,
+		    struct scatterlist *dst, size_t aad_len, size_t len,
+		    int (*op)(struct aead_request *req))
+{
+	DECLARE_CRYPTO_WAIT(wait);
+
+	aead_request_set_callback(c->req, CRYPTO_TFM_REQ_MAY_SLEEP |
+				  CRYPTO_TFM_REQ_MAY_BACKLOG,
+				  crypto_req_done, &wait);
+	aead_request_set_ad(c->req, aad_len);
+	aead_request_set_crypt(c->req, src, dst, len, c->nonce);
+	return crypto_wait_req(op(c->req), &wait);
+}
+
+/**
+ * itls_cipher_seal() - encrypt one record
+ * @c: direction; on success its sequence number is advanced
+ * @type: content type
+ * @src: one free entry, then the plaintext, then in TLS 1.3 one free entry
+ * @dst: one free entry, then room for ciphertext and tag
+ * @plain_len: bytes of plaintext
+ *
+ * Fills the free entries: the additional data, and the inner type.  What a
+ * failed call wrote to @dst must not be sent: its nonce is used again.
+ *
+ * Return: 0, -EKEYEXPIRED when the sequence number would wrap, or the crypto
+ * API's error.
+ */
+int itls_cipher_seal(struct itls_cipher *c, u8 type, struct scatterlist *src,
+		     struct scatterlist *dst, size_t plain_len)
+{
+	struct itls_record *r = &c->record;
+	size_t wire_len = r->explicit_len + plain_len +
+			  itls_record_suffix_len(r);
+	u8 prefix[ITLS_HEADER_LEN + ITLS_EXPLICIT_MAX];
+	size_t aad_len;
+	int err;
+
+	if (itls_record_is_exhausted(r))
+		return -EKEYEXPIRED;
+	itls_record_seal_prefix(r, type, plain_len, prefix);
+	aad_len = itls_record_aad(r, prefix[0], plain_len, wire_len, c->aad);
+	itls_record_nonce(r, prefix + ITLS_HEADER_LEN, c->nonce);
+
+	sg_set_buf(&src[0], c->aad, aad_len);
+	sg_set_buf(&dst[0], c->aad, aad_len);
+	if (itls_record_is_13(r)) {
+		c->inner_type = type;
+		sg_set_buf(sg_last(src, sg_nents(src)), &c->inner_type, 1);
+		plain_len++;
+	}
+	err = aead_run(c, src, dst, aad_len, plain_len, crypto_aead_encrypt);
+	if (!err)
+		itls_record_advance(r);
+	return err;
+}
+
+/**
+ * itls_cipher_open() - authenticate and decrypt one record
+ * @c: direction; on success its sequence number is advanced
+ * @type: content type in the record's header
+ * @explicit_nonce: the record's explicit nonce, if its version has one
+ * @src: one free entry, then ciphertext and tag
+ * @dst: one free entry, then room for the plaintext (inner type included)
+ * @body_len: length field of the header
+ *
+ * Return: 0, -EBADMSG when the record is not authentic, -EKEYEXPIRED when
+ * the sequence number would wrap, or the crypto API's error.
+ */
+int itls_cipher_open(struct itls_cipher *c, u8 type, const u8 *explicit_nonce,
+		     struct scatterlist *src, struct scatterlist *dst,
+		     size_t body_len)
+{
+	struct itls_record *r = &c->record;
+	size_t len = body_len - r->explicit_len;
+	size_t aad_len;
+	int err;
+
+	if (itls_record_is_exhausted(r))
+		return -EKEYEXPIRED;
+	aad_len = itls_record_aad(r, type, len - ITLS_TAG_LEN, body_len,
+				  c->aad);
+	itls_record_nonce(r, explicit_nonce, c->nonce);
+	sg_set_buf(&src[0], c->aad, aad_len);
+	sg_set_buf(&dst[0], c->aad, aad_len);
+	err = aead_run(c, src, dst, aad_len, len, crypto_aead_decrypt);
+	if (!err)
+		itls_record_advance(r);
+	return err;
+}
+
+/*
+ * Gives back the key as it was set, with the present sequence number and,
+ * in TLS 1.2, explicit nonce, which is what in-tree kTLS reports.  Only for a
+ * cipher that kept its info.
+ */
+void itls_cipher_export(const struct itls_cipher *c, struct itls_keyinfo *key)
+{
+	const struct itls_cipher_desc *d = c->desc;
+
+	*key = *c->keyinfo;
+	put_unaligned_be64(c->record.seq, key->raw + d->seq_at);
+	if (c->record.explicit_len)
+		put_unaligned_be64(c->record.explicit_nonce, key->raw + d->iv_at);
+}
+
+u16 itls_cipher_type(const struct itls_cipher *c)
+{
+	return c->desc->type;
+}

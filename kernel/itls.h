@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the files of the module share: the context of a socket, its two
+ * directions, its handshake request, and the calls between files.
+ *
+ * Calls go downward only:
+ *
+ *	main
+ *	netlink  ulp
+ *	proto  sockopt  listen  request  channel
+ *	tx  rx  control
+ *	ctx  cipher
+ *	record
+ *
+ * stats is a leaf that every file may use.
+ *
+ * Locks.  The socket lock (lock_sock in process context, the spinlock half
+ * of it in softirq) protects both directions, the callbacks and the state,
+ * but for one transition: a request that fails moves PENDING to FAILED with
+ * cmpxchg, from whatever context it fails in.  The lock of struct itls_net
+ * is innermost and protects the list and the counts of requests.
+ */
+#ifndef ITLS_H
+#define ITLS_H
+
+#include <linux/bvec.h>
+#include <linux/refcount.h>
+#include <linux/skbuff.h>
+#include <linux/spinlock.h>
+#include <linux/timer.h>
+#include <linux/wait.h>
+#include <linux/xarray.h>
+#include <crypto/aead.h>
+#include <net/sock.h>
+#include <net/tcp.h>
+
+#include <uapi/linux/tls.h>
+
+#include "../include/uapi/linux/itls.h"
+#include "record.h"
+
+/* ---- cipher.c: keys and the crypto API ------------------------------- */
+
+/* Longest structure of <linux/tls.h> that TLS_TX and TLS_RX take. */
+#define ITLS_KEYINFO_MAX	sizeof(struct tls12_crypto_info_aes_gcm_256)
+
+/* A key as userspace gave it, checked. */
+struct itls_keyinfo {
+	const struct itls_cipher_desc *desc;
+	size_t len;
+	union {
+		struct tls_crypto_info info;
+		u8 raw[ITLS_KEYINFO_MAX];
+	};
+};
+
+/*
+ * One direction's key: allocated with it, used under the socket lock, so one
+ * request, nonce and AAD buffer suffice.
+ */
+struct itls_cipher {
+	struct itls_record record;
+	const struct itls_cipher_desc *desc;
+	struct crypto_aead *aead;
+	struct aead_request *req;
+	u8 aad[ITLS_AAD_MAX];
+	u8 nonce[ITLS_NONCE_LEN];
+	u8 inner_type;		/* TLS 1.3, source of the encryption */
+	struct itls_keyinfo *keyinfo; /* kept for the kTLS ABI's getsockopt */
+};
+
+int itls_cipher_check(struct itls_keyinfo *key);
+int itls_cipher_init(struct itls_cipher *c, const struct itls_keyinfo *key,
+		     bool keep_info);
+void itls_cipher_free(struct itls_cipher *c);
+int itls_cipher_seal(struct itls_cipher *c, u8 type, struct scatterlist *src,
+		     struct scatterlist *dst, size_t plain_len);
+int itls_cipher_open(struct itls_cipher *c, u8 type, const u8 *explicit_nonce,
+		     struct scatterlist *src, struct scatterlist *dst,
+		     size_t body_len);
+void itls_cipher_export(const struct itls_cipher *c, struct itls_keyinfo *key);
+u16 itls_cipher_type(const struct itls_cipher *c);
+
+/* ---- ctx.c: the context of a socket ---------------------------------- */
+
+/* Entries of plaintext an open record can gather before it is sealed. */
+#define ITLS_OPEN_FRAGS		18
+/* Records sealed before they are handed to TCP in one push. */
+#define ITLS_SEALED_RECORDS	4
+/* Pieces of ciphertext a record can be scattered over; see tx.c. */
+#define ITLS_RECORD_PIECES	6
+#define ITLS_SEALED_FRAGS	(ITLS_SEALED_RECORDS * ITLS_RECORD_PIECES)
+
+/* Plaintext of the record being gathered; each entry holds a page reference. */
+struct itls_open {
+	struct bio_vec frags[ITLS_OPEN_FRAGS];
+	unsigned int nr;
+	unsigned int len;
+	u8 type;
+};
+
+/* Ciphertext that TCP has not taken yet; each entry holds a page reference. */
+struct itls_sealed {
+	struct bio_vec frags[ITLS_SEALED_FRAGS];
+	unsigned int first;	/* first entry not taken in full */
+	unsigned int nr;
+	unsigned int records;
+	size_t len;
+};
+
+struct itls_tx {
+	struct itls_cipher cipher;
+	struct itls_open open;
+	struct itls_sealed sealed;
+	bool pushing;		/* tcp_sendmsg_locked() takes whole records */
+	bool closed;		/* close_notify or a fatal alert is the last record */
+};
+
+struct itls_rx {
+	struct itls_cipher cipher;
+	struct sk_buff_head plain; /* decrypted, not read yet */
+	u8 *stash;		/* start of a record, copied out of TCP's queue */
+	unsigned int stash_len;
+	int err;		/* sticky -errno: nothing more will be read */
+	bool eof;		/* close_notify was received */
+	bool whole;		/* a whole record waits in TCP's queue */
+};
+
+/* A listener's mark; shared by its children, freed by the last. */
+struct itls_listener {
+	refcount_t ref;
+	atomic_t pending;
+	uid_t uid;		/* who marked it, as the namespace's owner counts */
+	pid_t pid;
+	char comm[TASK_COMM_LEN];
+	char profile[ITLS_PROFILE_MAX + 1];
+	struct rcu_head rcu;
+};
+
+enum itls_req_flag {
+	ITLS_REQ_SUBMITTED,	/* counted; must be completed exactly once */
+	ITLS_REQ_COMPLETED,	/* the bit that decides every race */
+};
+
+/*
+ * A handshake asked of an agent; lives inside the context.  List, portid
+ * and counts are under itls_net.lock.
+ */
+struct itls_req {
+	unsigned long flags;
+	struct list_head node;	/* on itls_net.waiting until accepted */
+	struct timer_list timer;
+	wait_queue_head_t wait;	/* pollers of the channel */
+	u32 portid;		/* agent that accepted it; 0: none */
+	u8 alert_tx, alert_rx;	/* what the agent told of alerts */
+};
+
+/* What the handshake found out; set once, before ESTABLISHED. */
+struct itls_peer {
+	u8 digest_len;
+	u8 digest[ITLS_DIGEST_LEN];
+	bool resumed;
+	const char *alpn;
+	const char *sni;
+	char strings[];
+};
+
+/* The socket's own callbacks, put back when the context lets go. */
+struct itls_callbacks {
+	void (*data_ready)(struct sock *sk);
+	void (*write_space)(struct sock *sk);
+	void (*state_change)(struct sock *sk);
+};
+
+/*
+ * The context of a socket, in icsk_ulp_data from attach (or clone) until the
+ * socket is destroyed.  References: the socket, an armed timer, a channel
+ * file, a netlink call that looked it up.  Each keeps the socket's memory too.
+ */
+struct itls_ctx {
+	refcount_t ref;
+	struct sock *sk;	/* held */
+	struct itls_proto *proto;
+	int state;		/* enum itls_state */
+	int fail_err;		/* -errno, set before FAILED */
+	u8 role;		/* enum itls_role */
+	bool hooked;		/* callbacks and sk_prot are ours */
+	u8 alert_rx, alert_tx;
+	u32 id;
+	u16 version, tx_cipher, rx_cipher;
+	struct itls_tx *tx;	/* set once; freed in close() */
+	struct itls_rx *rx;
+	struct itls_callbacks saved;
+	struct itls_listener __rcu *listener;
+	struct itls_peer *peer;
+	pid_t pid;
+	char comm[TASK_COMM_LEN];
+	unsigned long born;	/* jiffies */
+	u64 tx_records, tx_bytes, rx_records, rx_bytes;
+	struct itls_req req;
+	struct rcu_head rcu;
+};
+
+static inline struct itls_ctx *itls_ctx_of(const struct sock *sk)
+{
+	return (__force struct itls_ctx *)inet_csk(sk)->icsk_ulp_data;
+}
+
+static inline bool itls_ctx_is_managed(const struct itls_ctx *ctx)
+{
+	return ctx->role != ITLS_ROLE_KTLS;
+}
+
+static inline int itls_ctx_state(const struct itls_ctx *ctx)
+{
+	return smp_load_acquire(&ctx->state);
+}
+
+struct itls_ctx *itls_ctx_alloc(struct sock *sk, struct itls_proto *proto,
+				gfp_t gfp);
+struct itls_ctx *itls_ctx_get(struct itls_ctx *ctx);
+void itls_ctx_put(struct itls_ctx *ctx);
+struct itls_ctx *itls_ctx_lookup(struct net *net, u32 id);
+int itls_ctx_register(struct itls_ctx *ctx);
+void itls_ctx_unregister(struct itls_ctx *ctx);
+int itls_ctx_install(struct itls_ctx *ctx, struct itls_tx *tx,
+		     struct itls_rx *rx);
+int itls_ctx_fail(struct itls_ctx *ctx, int err);
+int itls_ctx_wait_ready(struct sock *sk, struct itls_ctx *ctx, long timeo);
+struct itls_listener *itls_listener_get(const struct itls_ctx *ctx);
+void itls_listener_put(struct itls_listener *l);
+
+/* ---- tx.c, rx.c, control.c: records ---------------------------------- */
+
+struct itls_tx *itls_tx_alloc(const struct itls_keyinfo *key, bool keep_info);
+void itls_tx_free(struct itls_tx *tx);
+int itls_tx_sendmsg(struct sock *sk, struct msghdr *msg, size_t size);
+void itls_tx_splice_eof(struct sock *sk);
+void itls_tx_write_space(struct sock *sk, struct itls_ctx *ctx);
+void itls_tx_flush(struct sock *sk, struct itls_ctx *ctx);
+int itls_tx_finish(struct sock *sk, struct itls_ctx *ctx, u8 level, u8 alert);
+
+struct itls_rx *itls_rx_alloc(const struct itls_keyinfo *key, bool keep_info);
+void itls_rx_free(struct itls_rx *rx);
+int itls_rx_recvmsg(struct sock *sk, struct msghdr *msg, size_t len, int flags);
+ssize_t itls_rx_splice_read(struct sock *sk, struct pipe_inode_info *pipe,
+			    size_t len, unsigned int flags);
+int itls_rx_inq(struct sock *sk, struct itls_ctx *ctx);
+bool itls_rx_is_ready(const struct itls_rx *rx);
+bool itls_rx_wants_reader(struct sock *sk, struct itls_rx *rx);
+void itls_rx_check(struct sock *sk, struct itls_rx *rx);
+int itls_rx_prefix(struct itls_rx *rx, const void *data, size_t len);
+void itls_rx_drain(struct sock *sk, struct itls_ctx *ctx);
+
+int itls_control_record(struct sock *sk, struct itls_ctx *ctx, u8 type,
+			const struct sk_buff *skb);
+int itls_control_fatal(struct sock *sk, struct itls_ctx *ctx, int err);
+void itls_control_truncated(struct sock *sk, struct itls_ctx *ctx);
+void itls_control_close(struct sock *sk, struct itls_ctx *ctx);
+
+/* ---- request.c, channel.c, listen.c: the handshake -------------------- */
+
+int itls_request_submit(struct itls_ctx *ctx);
+bool itls_request_complete(struct itls_ctx *ctx);
+void itls_request_fail(struct itls_ctx *ctx, int err, int counter);
+struct itls_ctx *itls_request_accept(struct net *net, u32 portid);
+bool itls_request_is_pending(const struct itls_ctx *ctx);
+void itls_request_wake(struct itls_ctx *ctx, __poll_t events);
+int itls_request_add_agent(struct net *net, u32 portid);
+bool itls_request_is_agent(struct net *net, u32 portid);
+void itls_request_remove_agent(struct net *net, u32 portid);
+void itls_request_set_announcer(void (*fn)(struct net *net));
+unsigned int itls_request_deadline(const struct itls_ctx *ctx);
+
+struct file *itls_channel_open(struct itls_ctx *ctx);
+
+int itls_listen_mark(struct sock *sk, struct itls_ctx *ctx, const char *name);
+void itls_listen_unmark(struct itls_ctx *ctx);
+int itls_listen_inherit(struct sock *sk, const struct itls_ctx *lctx,
+			gfp_t gfp);
+int itls_listen_submit(struct itls_ctx *ctx);
+
+/* ---- proto.c, sockopt.c, ulp.c: the socket's operations --------------- */
+
+/* The operations laid over one address family's TCP. */
+struct itls_proto {
+	struct proto *base;
+	const struct proto_ops *base_ops;
+	struct proto prot;	/* attached sockets */
+	struct proto embryo;	/* children nobody has accepted yet */
+	struct proto_ops ops;
+};
+
+struct itls_proto *itls_proto_of(struct sock *sk);
+void itls_proto_hook(struct sock *sk, struct itls_ctx *ctx);
+void itls_proto_embryo(struct sock *sk, const struct itls_ctx *lctx);
+void itls_proto_release(struct sock *sk);
+
+int itls_sockopt_set(struct sock *sk, int optname, sockptr_t optval,
+		     unsigned int optlen);
+int itls_sockopt_get(struct sock *sk, int optname, char __user *optval,
+		     int __user *optlen);
+
+extern struct tcp_ulp_ops itls_ulp_ops;
+int itls_ulp_attach(struct sock *sk);
+int itls_ulp_init(void);
+void itls_ulp_exit(void);
+
+/* ---- netlink.c --------------------------------------------------------- */
+
+int itls_netlink_init(void);
+void itls_netlink_exit(void);
+
+/* ---- stats.c: counters, and what belongs to a network namespace ------- */
+
+/* Counters of /proc/net/itls_stat; the names there follow this order. */
+enum itls_stat {
+	ITLS_STAT_CURR_TX,
+	ITLS_STAT_CURR_RX,
+	ITLS_STAT_HS_SUBMITTED,
+	ITLS_STAT_HS_ACCEPTED,
+	ITLS_STAT_HS_DONE,
+	ITLS_STAT_HS_FAILED,
+	ITLS_STAT_HS_TIMEOUT,
+	ITLS_STAT_HS_PEER_GONE,
+	ITLS_STAT_HS_SERVER_GONE,
+	ITLS_STAT_HS_NO_AGENT,
+	ITLS_STAT_HS_AGENT_GONE,
+	ITLS_STAT_HS_OVER_CAP,
+	ITLS_STAT_TX_RECORDS,
+	ITLS_STAT_TX_BYTES,
+	ITLS_STAT_RX_RECORDS,
+	ITLS_STAT_RX_BYTES,
+	ITLS_STAT_RX_DECRYPT_ERROR,
+	ITLS_STAT_RX_PROTOCOL_ERROR,
+	ITLS_STAT_RX_TRUNCATED,
+	ITLS_STAT_RX_ALERT,
+	ITLS_STAT_RX_CLOSE_NOTIFY,
+	ITLS_STAT_TX_ALERT,
+	ITLS_STAT_TX_CLOSE_NOTIFY,
+	ITLS_STAT_TX_LOST,
+	__ITLS_STAT_MAX,
+};
+
+struct itls_net {
+	long __percpu *stats;
+	struct xarray sessions;	/* id -> struct itls_ctx; registered contexts */
+	u32 next_id;
+	spinlock_t lock;	/* the fields below; taken in softirq too */
+	struct list_head waiting; /* requests no agent has accepted */
+	unsigned int pending;	/* requests not completed */
+	struct list_head agents;
+	unsigned int nr_agents;
+};
+
+struct itls_net *itls_stats_net(const struct net *net);
+void itls_stats_add(const struct sock *sk, enum itls_stat stat, long n);
+int itls_stats_init(void);
+void itls_stats_exit(void);
+
+#endif

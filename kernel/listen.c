@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Marked listeners and the children that inherit the mark.
+ *
+ * A child gets its context when TCP clones it, in softirq, and stays an
+ * embryo (nothing of ours runs for it) until a process first touches it;
+ * then its handshake is asked for.  So a child is never without the mark,
+ * not even one handed to a thread that had been waiting in accept() since
+ * before the listener was marked.
+ */
+#include <linux/ctype.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+
+#include "itls.h"
+
+static bool name_is_valid(const char *name)
+{
+	size_t i;
+
+	for (i = 0; name[i]; i++)
+		if (!isascii(name[i]) ||
+		    (!isalnum(name[i]) && !strchr("._-", name[i])))
+			return false;
+	return i && i <= ITLS_PROFILE_MAX;
+}
+
+static void replace_mark(struct itls_ctx *ctx, struct itls_listener *l)
+{
+	itls_listener_put(rcu_replace_pointer(ctx->listener, l,
+					      lockdep_sock_is_held(ctx->sk)));
+}
+
+/**
+ * itls_listen_mark() - have the children of a listener handshaken
+ * @sk: listener, locked; process context
+ * @ctx: its context
+ * @name: profile
+ *
+ * The caller of the socket option becomes the owner, whom the agent may ask
+ * for permission to use the profile.
+ *
+ * Return: 0, -EINVAL for a bad name or a socket that does not listen, -ENOMEM.
+ */
+int itls_listen_mark(struct sock *sk, struct itls_ctx *ctx, const char *name)
+{
+	struct itls_listener *l;
+
+	if (sk->sk_state != TCP_LISTEN || !name_is_valid(name))
+		return -EINVAL;
+	l = kzalloc(sizeof(*l), GFP_KERNEL);
+	if (!l)
+		return -ENOMEM;
+	refcount_set(&l->ref, 1);
+	l->uid = from_kuid_munged(sock_net(sk)->user_ns, current_euid());
+	l->pid = task_tgid_nr(current);
+	get_task_comm(l->comm, current);
+	strscpy(l->profile, name, sizeof(l->profile));
+	replace_mark(ctx, l);
+	WRITE_ONCE(ctx->state, ITLS_STATE_LISTEN);
+	return 0;
+}
+
+/* Children cloned from now on are plain TCP.  Process context, locked. */
+void itls_listen_unmark(struct itls_ctx *ctx)
+{
+	replace_mark(ctx, NULL);
+	WRITE_ONCE(ctx->state, ITLS_STATE_NONE);
+}
+
+/**
+ * itls_listen_inherit() - give a child its own context
+ * @sk: the child; softirq and just cloned, or process context and locked
+ * @lctx: context of its listener
+ * @gfp: accordingly
+ *
+ * Return: 0, -ENOENT when the listener is not marked, -ENOMEM.
+ */
+int itls_listen_inherit(struct sock *sk, const struct itls_ctx *lctx, gfp_t gfp)
+{
+	struct itls_listener *l = itls_listener_get(lctx);
+	struct itls_ctx *ctx;
+
+	if (!l)
+		return -ENOENT;
+	ctx = itls_ctx_alloc(sk, lctx->proto, gfp);
+	if (!ctx) {
+		itls_listener_put(l);
+		return -ENOMEM;
+	}
+	RCU_INIT_POINTER(ctx->listener, l);
+	ctx->role = ITLS_ROLE_SERVER;
+	ctx->state = ITLS_STATE_PENDING;
+	rcu_assign_pointer(inet_csk(sk)->icsk_ulp_data, ctx);
+	return 0;
+}
+
+/**
+ * itls_listen_submit() - ask for the handshake of a child
+ * @ctx: PENDING and hooked, its socket locked; process context
+ *
+ * The caller is taken for the server.  A failure is the context's: FAILED.
+ *
+ * Return: 0, or why nothing was asked for.
+ */
+int itls_listen_submit(struct itls_ctx *ctx)
+{
+	int err;
+
+	ctx->pid = task_tgid_nr(current);
+	get_task_comm(ctx->comm, current);
+	err = itls_ctx_register(ctx);
+	if (err) {
+		itls_ctx_fail(ctx, -ECONNABORTED);
+		return err;
+	}
+	return itls_request_submit(ctx);
+}

@@ -1,0 +1,563 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The operations of a socket: struct proto and struct proto_ops laid over
+ * TCP's own, one pair for each address family, built at the first attach.
+ * Each asks the context whether the call is ours; what is not goes to TCP.
+ *
+ * Process context, but for the three callbacks and the memory question, which
+ * TCP calls in softirq too.
+ *
+ * Module text.  A socket's ULP reference may go while close() is still in
+ * our text, so the reference that counts is the one of sock->ops: our tables
+ * name this module as owner, it is taken when a table comes and put when it
+ * goes, and the last put is done by __sock_release().
+ */
+#include <linux/module.h>
+#include <linux/splice.h>
+#include <net/inet_common.h>
+#include <net/ipv6.h>
+#include <net/transp_v6.h>
+
+#include <asm/ioctls.h>
+#include <linux/sockios.h>
+
+#include "itls.h"
+
+enum { ITLS_V4, ITLS_V6, ITLS_FAMILIES };
+
+static struct itls_proto itls_protos[ITLS_FAMILIES];
+static DEFINE_MUTEX(itls_proto_mutex);
+
+/* ---- whose call is it --------------------------------------------------------- */
+
+static bool handshake_decides(const struct itls_ctx *ctx)
+{
+	int state = itls_ctx_state(ctx);
+
+	return state == ITLS_STATE_PENDING || state == ITLS_STATE_FAILED;
+}
+
+static bool tx_is_ours(const struct itls_ctx *ctx)
+{
+	return smp_load_acquire(&ctx->tx) || handshake_decides(ctx);
+}
+
+static bool rx_is_ours(const struct itls_ctx *ctx)
+{
+	return smp_load_acquire(&ctx->rx) || handshake_decides(ctx);
+}
+
+/* ---- callbacks ------------------------------------------------------------------ */
+
+/* Readers are woken for whole records only, the channel for any byte. */
+static void itls_data_ready(struct sock *sk)
+{
+	struct itls_ctx *ctx = itls_ctx_of(sk);
+
+	if (itls_request_is_pending(ctx)) {
+		itls_request_wake(ctx, EPOLLIN | EPOLLRDNORM);
+		return;
+	}
+	if (ctx->rx) {
+		itls_rx_check(sk, ctx->rx);
+		if (!itls_rx_wants_reader(sk, ctx->rx) &&
+		    !sock_flag(sk, SOCK_DONE))
+			return;
+	}
+	ctx->saved.data_ready(sk);
+}
+
+static void itls_write_space(struct sock *sk)
+{
+	struct itls_ctx *ctx = itls_ctx_of(sk);
+
+	if (itls_request_is_pending(ctx))
+		itls_request_wake(ctx, EPOLLOUT | EPOLLWRNORM);
+	itls_tx_write_space(sk, ctx);
+	ctx->saved.write_space(sk);
+}
+
+static void itls_state_change(struct sock *sk)
+{
+	struct itls_ctx *ctx = itls_ctx_of(sk);
+
+	if (itls_request_is_pending(ctx))
+		itls_request_wake(ctx, EPOLLIN | EPOLLHUP | EPOLLERR);
+	ctx->saved.state_change(sk);
+}
+
+/* ---- struct proto ----------------------------------------------------------------- */
+
+static int itls_proto_setsockopt(struct sock *sk, int level, int optname,
+				 sockptr_t optval, unsigned int optlen)
+{
+	if (level == SOL_TLS)
+		return itls_sockopt_set(sk, optname, optval, optlen);
+	return itls_ctx_of(sk)->proto->base->setsockopt(sk, level, optname,
+							optval, optlen);
+}
+
+static int itls_proto_getsockopt(struct sock *sk, int level, int optname,
+				 char __user *optval, int __user *optlen)
+{
+	struct itls_ctx *ctx = itls_ctx_of(sk);
+
+	if (level == SOL_TLS)
+		return itls_sockopt_get(sk, optname, optval, optlen);
+	/* It would map ciphertext, and take it from under the record layer. */
+	if (level == SOL_TCP && optname == TCP_ZEROCOPY_RECEIVE &&
+	    rx_is_ours(ctx))
+		return -EOPNOTSUPP;
+	return ctx->proto->base->getsockopt(sk, level, optname, optval, optlen);
+}
+
+static int itls_proto_sendmsg(struct sock *sk, struct msghdr *msg, size_t size)
+{
+	struct itls_ctx *ctx = itls_ctx_of(sk);
+
+	if (tx_is_ours(ctx))
+		return itls_tx_sendmsg(sk, msg, size);
+	return ctx->proto->base->sendmsg(sk, msg, size);
+}
+
+static int itls_proto_recvmsg(struct sock *sk, struct msghdr *msg, size_t len,
+			      int flags ITLS_ADDR_LEN_PARAM)
+{
+	struct itls_ctx *ctx = itls_ctx_of(sk);
+
+	if (rx_is_ours(ctx) && !(flags & MSG_ERRQUEUE))
+		return itls_rx_recvmsg(sk, msg, len, flags);
+	return ctx->proto->base->recvmsg(sk, msg, len,
+					 flags ITLS_ADDR_LEN_ARG);
+}
+
+static void itls_proto_splice_eof(struct socket *sock)
+{
+	struct itls_ctx *ctx = itls_ctx_of(sock->sk);
+
+	if (tx_is_ours(ctx))
+		itls_tx_splice_eof(sock->sk);
+	else if (ctx->proto->base->splice_eof)
+		ctx->proto->base->splice_eof(sock);
+}
+
+static int itls_proto_ioctl(struct sock *sk, int cmd, int *karg)
+{
+	struct itls_ctx *ctx = itls_ctx_of(sk);
+
+	if (cmd != SIOCINQ || !rx_is_ours(ctx))
+		return ctx->proto->base->ioctl(sk, cmd, karg);
+	lock_sock(sk);
+	*karg = ctx->rx ? itls_rx_inq(sk, ctx) : 0;
+	release_sock(sk);
+	return 0;
+}
+
+/* The socket is locked. */
+static void itls_proto_shutdown(struct sock *sk, int how)
+{
+	struct itls_ctx *ctx = itls_ctx_of(sk);
+
+	if (how & SEND_SHUTDOWN) {
+		itls_request_fail(ctx, -ECONNABORTED, ITLS_STAT_HS_SERVER_GONE);
+		itls_control_close(sk, ctx);
+	}
+	ctx->proto->base->shutdown(sk, how);
+}
+
+/* A connection may not be exchanged beneath its keys; a listener may go. */
+static int itls_proto_disconnect(struct sock *sk, int flags)
+{
+	if (sk->sk_state != TCP_LISTEN)
+		return -EOPNOTSUPP;
+	return itls_ctx_of(sk)->proto->base->disconnect(sk, flags);
+}
+
+static int itls_proto_connect(struct sock *sk, ITLS_SOCKADDR *addr, int len)
+{
+	return -EOPNOTSUPP;
+}
+
+static bool itls_proto_memory_free(const struct sock *sk, int wake)
+{
+	const struct itls_ctx *ctx = itls_ctx_of(sk);
+
+	/* A record that was begun is taken whole: see tx.c. */
+	if (ctx->tx && ctx->tx->pushing)
+		return true;
+	return ctx->proto->base->stream_memory_free(sk, wake);
+}
+
+static void unhook(struct sock *sk, struct itls_ctx *ctx)
+{
+	if (ctx->hooked && ctx->saved.data_ready) {
+		write_lock_bh(&sk->sk_callback_lock);
+		WRITE_ONCE(sk->sk_data_ready, ctx->saved.data_ready);
+		WRITE_ONCE(sk->sk_write_space, ctx->saved.write_space);
+		WRITE_ONCE(sk->sk_state_change, ctx->saved.state_change);
+		write_unlock_bh(&sk->sk_callback_lock);
+	}
+	ctx->hooked = false;
+	WRITE_ONCE(sk->sk_prot, ctx->proto->base);
+}
+
+/*
+ * Sends what is left, forgets the keys, and leaves the rest to TCP.  The
+ * context stays until the socket is destroyed.
+ */
+static void itls_proto_close(struct sock *sk, long timeout)
+{
+	struct itls_ctx *ctx = itls_ctx_of(sk);
+	const struct proto *base = ctx->proto->base;
+	struct itls_tx *tx;
+	struct itls_rx *rx;
+
+	lock_sock(sk);
+	itls_control_close(sk, ctx);
+	if (ctx->rx && itls_ctx_is_managed(ctx))
+		itls_rx_drain(sk, ctx);
+	WRITE_ONCE(ctx->state, ITLS_STATE_CLOSED);
+	if (itls_request_complete(ctx))
+		itls_stats_add(sk, ITLS_STAT_HS_SERVER_GONE, 1);
+	itls_ctx_unregister(ctx);
+	unhook(sk, ctx);
+	tx = ctx->tx;
+	rx = ctx->rx;
+	ctx->tx = NULL;
+	ctx->rx = NULL;
+	if (tx)
+		itls_stats_add(sk, ITLS_STAT_CURR_TX, -1);
+	if (rx)
+		itls_stats_add(sk, ITLS_STAT_CURR_RX, -1);
+	release_sock(sk);
+	itls_tx_free(tx);
+	itls_rx_free(rx);
+	base->close(sk, timeout);
+}
+
+/* ---- struct proto_ops --------------------------------------------------------------- */
+
+static __poll_t itls_ops_poll(struct file *file, struct socket *sock,
+			      poll_table *wait)
+{
+	struct sock *sk = sock->sk;
+	struct itls_ctx *ctx = itls_ctx_of(sk);
+	__poll_t mask = ctx->proto->base_ops->poll(file, sock, wait);
+	const struct itls_rx *rx;
+
+	switch (itls_ctx_state(ctx)) {
+	case ITLS_STATE_PENDING:
+		return 0;
+	case ITLS_STATE_FAILED:
+		return EPOLLIN | EPOLLRDNORM | EPOLLRDHUP | EPOLLOUT |
+		       EPOLLWRNORM | EPOLLERR | EPOLLHUP;
+	}
+	rx = smp_load_acquire(&ctx->rx);
+	if (!rx)
+		return mask;
+	if (!itls_rx_wants_reader(sk, ctx->rx) &&
+	    !(READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN))
+		mask &= ~(EPOLLIN | EPOLLRDNORM);
+	if (itls_rx_is_ready(rx))
+		mask |= EPOLLIN | EPOLLRDNORM;
+	if (READ_ONCE(rx->eof))
+		mask |= EPOLLRDHUP;
+	return mask;
+}
+
+static ssize_t itls_ops_splice_read(struct socket *sock, loff_t *ppos,
+				    struct pipe_inode_info *pipe, size_t len,
+				    unsigned int flags)
+{
+	struct itls_ctx *ctx = itls_ctx_of(sock->sk);
+
+	if (!rx_is_ours(ctx))
+		return ctx->proto->base_ops->splice_read(sock, ppos, pipe, len,
+							 flags);
+	if (*ppos)
+		return -ESPIPE;
+	if (sock->file->f_flags & O_NONBLOCK)
+		flags |= SPLICE_F_NONBLOCK;
+	return itls_rx_splice_read(sock->sk, pipe, len, flags);
+}
+
+/* Kernel users that read a socket's queue themselves find none here. */
+static int itls_ops_read_sock(struct sock *sk, read_descriptor_t *desc,
+			      sk_read_actor_t recv_actor)
+{
+	return -EOPNOTSUPP;
+}
+
+static int itls_ops_read_skb(struct sock *sk, skb_read_actor_t recv_actor)
+{
+	return -EOPNOTSUPP;
+}
+
+/* A child of a listener that is not marked: plain TCP, table and all. */
+static void make_plain(struct socket *sock, struct itls_proto *proto)
+{
+	WRITE_ONCE(sock->ops, proto->base_ops);
+	__module_get(proto->base_ops->owner);
+	module_put(THIS_MODULE);
+}
+
+/* Hooks an embryo and asks for its handshake; the socket is locked. */
+static int adopt(struct sock *sk)
+{
+	struct itls_ctx *ctx = itls_ctx_of(sk);
+
+	if (!ctx)
+		return -ECONNABORTED;
+	if (ctx->hooked)
+		return 0;
+	itls_proto_hook(sk, ctx);
+	itls_listen_submit(ctx);
+	return 0;
+}
+
+/*
+ * A child that was cloned before its listener was marked has no context yet.
+ * It gets what the clone would have given it.
+ */
+static int inherit_late(struct sock *sk, const struct itls_ctx *lctx)
+{
+	int err;
+
+	/* Between clone and accept, BPF may have put it into a sockmap. */
+	if (READ_ONCE(sk->sk_prot) != lctx->proto->base ||
+	    rcu_access_pointer(sk->sk_user_data))
+		return -EBUSY;
+	err = itls_listen_inherit(sk, lctx, GFP_KERNEL);
+	if (err)
+		return err;
+	__module_get(THIS_MODULE);
+	inet_csk(sk)->icsk_ulp_ops = &itls_ulp_ops;
+	return 0;
+}
+
+/*
+ * accept(): every child of a marked listener comes out PENDING, or FAILED
+ * when no handshake could be asked for.
+ */
+static int itls_ops_accept(struct socket *sock, struct socket *newsock,
+			   struct proto_accept_arg *arg)
+{
+	const struct itls_ctx *lctx = itls_ctx_of(sock->sk);
+	struct sock *sk;
+	int err;
+
+	err = lctx->proto->base_ops->accept(sock, newsock, arg);
+	if (err)
+		return err;
+	sk = newsock->sk;
+	lock_sock(sk);
+	if (!inet_csk(sk)->icsk_ulp_ops)
+		err = inherit_late(sk, lctx);
+	if (!err)
+		err = adopt(sk);
+	release_sock(sk);
+	if (err == -ENOENT) {
+		make_plain(newsock, lctx->proto);
+		return 0;
+	}
+	return err;
+}
+
+/* ---- embryos ---------------------------------------------------------------------- */
+
+/*
+ * A child whose accept() began before its listener was marked reaches its
+ * server without passing itls_ops_accept(); its first use adopts it.
+ */
+static int embryo_adopt(struct sock *sk)
+{
+	int err;
+
+	lock_sock(sk);
+	err = adopt(sk);
+	release_sock(sk);
+	return err;
+}
+
+static int itls_embryo_sendmsg(struct sock *sk, struct msghdr *msg, size_t size)
+{
+	return embryo_adopt(sk) ?: itls_proto_sendmsg(sk, msg, size);
+}
+
+static int itls_embryo_recvmsg(struct sock *sk, struct msghdr *msg, size_t len,
+			       int flags ITLS_ADDR_LEN_PARAM)
+{
+	return embryo_adopt(sk) ?: itls_proto_recvmsg(sk, msg, len,
+						      flags ITLS_ADDR_LEN_ARG);
+}
+
+static int itls_embryo_ioctl(struct sock *sk, int cmd, int *karg)
+{
+	return embryo_adopt(sk) ?: itls_proto_ioctl(sk, cmd, karg);
+}
+
+static int itls_embryo_setsockopt(struct sock *sk, int level, int optname,
+				  sockptr_t optval, unsigned int optlen)
+{
+	return embryo_adopt(sk) ?: itls_proto_setsockopt(sk, level, optname,
+							 optval, optlen);
+}
+
+static int itls_embryo_getsockopt(struct sock *sk, int level, int optname,
+				  char __user *optval, int __user *optlen)
+{
+	return embryo_adopt(sk) ?: itls_proto_getsockopt(sk, level, optname,
+							 optval, optlen);
+}
+
+/* ---- building and hooking ------------------------------------------------------------ */
+
+static void build_prot(struct proto *prot, const struct proto *base)
+{
+	*prot = *base;
+	prot->close = itls_proto_close;
+	prot->connect = itls_proto_connect;
+	prot->disconnect = itls_proto_disconnect;
+	prot->ioctl = itls_proto_ioctl;
+	prot->shutdown = itls_proto_shutdown;
+	prot->setsockopt = itls_proto_setsockopt;
+	prot->getsockopt = itls_proto_getsockopt;
+	prot->sendmsg = itls_proto_sendmsg;
+	prot->recvmsg = itls_proto_recvmsg;
+	prot->splice_eof = itls_proto_splice_eof;
+	prot->stream_memory_free = itls_proto_memory_free;
+#ifdef CONFIG_BPF_SYSCALL
+	prot->psock_update_sk_prot = NULL;
+#endif
+}
+
+/* Closing, unlike using, is left to TCP: its text must not be ours. */
+static void build_embryo(struct proto *prot, const struct proto *base)
+{
+	*prot = *base;
+	prot->ioctl = itls_embryo_ioctl;
+	prot->setsockopt = itls_embryo_setsockopt;
+	prot->getsockopt = itls_embryo_getsockopt;
+	prot->sendmsg = itls_embryo_sendmsg;
+	prot->recvmsg = itls_embryo_recvmsg;
+#ifdef CONFIG_BPF_SYSCALL
+	prot->psock_update_sk_prot = NULL;
+#endif
+}
+
+static void build_ops(struct proto_ops *ops, const struct proto_ops *base)
+{
+	*ops = *base;
+	ops->owner = THIS_MODULE;
+	ops->poll = itls_ops_poll;
+	ops->accept = itls_ops_accept;
+	ops->splice_read = itls_ops_splice_read;
+	ops->read_sock = itls_ops_read_sock;
+	ops->read_skb = itls_ops_read_skb;
+	ops->sendmsg_locked = NULL;
+	ops->peek_len = NULL;
+	ops->mmap = sock_no_mmap;
+}
+
+static int family_of(const struct sock *sk)
+{
+	const struct proto *prot = READ_ONCE(sk->sk_prot);
+
+	if (prot == &tcp_prot)
+		return sk->sk_socket->ops == &inet_stream_ops ? ITLS_V4 :
+								-EBUSY;
+#if IS_ENABLED(CONFIG_IPV6)
+	if (prot == &tcpv6_prot && sk->sk_socket->ops->family == PF_INET6)
+		return ITLS_V6;
+#endif
+	return -EBUSY;
+}
+
+/**
+ * itls_proto_of() - the operations that fit a socket
+ * @sk: socket, locked; process context
+ *
+ * Return: NULL when the socket is not plain TCP: somebody else has changed
+ * its operations, and two such layers cannot be stacked.
+ */
+struct itls_proto *itls_proto_of(struct sock *sk)
+{
+	int family = family_of(sk);
+	struct itls_proto *proto;
+
+	if (family < 0)
+		return NULL;
+	proto = &itls_protos[family];
+	mutex_lock(&itls_proto_mutex);
+	if (!proto->base) {
+		proto->base_ops = sk->sk_socket->ops;
+		build_ops(&proto->ops, proto->base_ops);
+		build_prot(&proto->prot, sk->sk_prot);
+		build_embryo(&proto->embryo, sk->sk_prot);
+		proto->base = sk->sk_prot;
+	}
+	mutex_unlock(&itls_proto_mutex);
+	return sk->sk_socket->ops == proto->base_ops ? proto : NULL;
+}
+
+/**
+ * itls_proto_hook() - lay our operations over a socket
+ * @sk: socket with a struct socket, locked; process context
+ * @ctx: its context, published already
+ *
+ * A listener keeps its callbacks, because its children copy them.
+ */
+void itls_proto_hook(struct sock *sk, struct itls_ctx *ctx)
+{
+	const struct proto_ops *old = sk->sk_socket->ops;
+
+	if (sk->sk_state != TCP_LISTEN) {
+		write_lock_bh(&sk->sk_callback_lock);
+		ctx->saved.data_ready = sk->sk_data_ready;
+		ctx->saved.write_space = sk->sk_write_space;
+		ctx->saved.state_change = sk->sk_state_change;
+		WRITE_ONCE(sk->sk_data_ready, itls_data_ready);
+		WRITE_ONCE(sk->sk_write_space, itls_write_space);
+		WRITE_ONCE(sk->sk_state_change, itls_state_change);
+		write_unlock_bh(&sk->sk_callback_lock);
+	}
+	WRITE_ONCE(sk->sk_prot, &ctx->proto->prot);
+	if (old != &ctx->proto->ops) {
+		__module_get(THIS_MODULE);
+		WRITE_ONCE(sk->sk_socket->ops, &ctx->proto->ops);
+		module_put(old->owner);
+	}
+	ctx->hooked = true;
+}
+
+/**
+ * itls_proto_embryo() - settle the operations of a cloned child
+ * @sk: the child, with a context of its own or without; softirq
+ * @lctx: context of its listener, whose sk_prot it has copied
+ *
+ * sk_clone() also noted our table as the one the child's memory came from.
+ */
+void itls_proto_embryo(struct sock *sk, const struct itls_ctx *lctx)
+{
+	struct itls_proto *proto = lctx->proto;
+
+	sk->sk_prot_creator = proto->base;
+	WRITE_ONCE(sk->sk_prot, inet_csk(sk)->icsk_ulp_ops ? &proto->embryo :
+							     proto->base);
+}
+
+/*
+ * The socket is being destroyed; any context.  What TCP still does with it
+ * must not need our tables.  A child that got no context has no ctx.
+ */
+void itls_proto_release(struct sock *sk)
+{
+	const struct proto *prot = READ_ONCE(sk->sk_prot);
+	int i;
+
+	if (itls_ctx_of(sk))
+		unhook(sk, itls_ctx_of(sk));
+	for (i = 0; i < ITLS_FAMILIES; i++)
+		if (prot == &itls_protos[i].embryo)
+			WRITE_ONCE(sk->sk_prot, itls_protos[i].base);
+}

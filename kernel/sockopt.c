@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Socket options at level SOL_TLS.  Process context; the socket is locked
+ * here, after what may sleep for long (copying, loading ciphers).
+ */
+#include <linux/slab.h>
+#include <linux/sockptr.h>
+
+#include "itls.h"
+
+/* May this context take a key for the direction that has @own already? */
+static int key_is_welcome(const struct sock *sk, const struct itls_ctx *ctx,
+			  const struct itls_keyinfo *key, bool tx)
+{
+	u16 other = tx ? ctx->rx_cipher : ctx->tx_cipher;
+
+	if (itls_ctx_is_managed(ctx))
+		return -EPERM;
+	if (sk->sk_state == TCP_LISTEN)
+		return -ENOTCONN;
+	if (tx ? !!ctx->tx : !!ctx->rx)
+		return -EBUSY;
+	if (other && (other != key->info.cipher_type ||
+		      ctx->version != key->info.version))
+		return -EINVAL;
+	return 0;
+}
+
+static int install_tx(struct sock *sk, struct itls_ctx *ctx,
+		      const struct itls_keyinfo *key)
+{
+	struct itls_tx *tx = itls_tx_alloc(key, true);
+	int err;
+
+	if (IS_ERR(tx))
+		return PTR_ERR(tx);
+	lock_sock(sk);
+	err = key_is_welcome(sk, ctx, key, true) ?:
+	      itls_ctx_install(ctx, tx, NULL);
+	release_sock(sk);
+	if (err)
+		itls_tx_free(tx);
+	return err;
+}
+
+static int install_rx(struct sock *sk, struct itls_ctx *ctx,
+		      const struct itls_keyinfo *key)
+{
+	struct itls_rx *rx = itls_rx_alloc(key, true);
+	int err;
+
+	if (IS_ERR(rx))
+		return PTR_ERR(rx);
+	lock_sock(sk);
+	err = key_is_welcome(sk, ctx, key, false) ?:
+	      itls_ctx_install(ctx, NULL, rx);
+	release_sock(sk);
+	if (err)
+		itls_rx_free(rx);
+	return err;
+}
+
+/*
+ * TLS_TX, TLS_RX.  -EINVAL: a length, version or cipher that is not known, or
+ * not the other direction's; -EBUSY: there is a key; -EPERM: managed.
+ */
+static int set_key(struct sock *sk, sockptr_t optval, unsigned int optlen,
+		   bool tx)
+{
+	struct itls_ctx *ctx = itls_ctx_of(sk);
+	struct itls_keyinfo key = {};
+	int err = -EINVAL;
+
+	if (itls_ctx_is_managed(ctx))
+		return -EPERM;
+	if (sockptr_is_null(optval) || optlen < sizeof(key.info) ||
+	    optlen > sizeof(key.raw))
+		return -EINVAL;
+	key.len = optlen;
+	if (copy_from_sockptr(key.raw, optval, optlen))
+		err = -EFAULT;
+	else
+		err = itls_cipher_check(&key);
+	if (!err)
+		err = tx ? install_tx(sk, ctx, &key) : install_rx(sk, ctx, &key);
+	memzero_explicit(&key, sizeof(key));
+	return err;
+}
+
+/* ITLS_LISTEN: a profile's name, or nothing to take the mark away. */
+static int set_listen(struct sock *sk, sockptr_t optval, unsigned int optlen)
+{
+	struct itls_ctx *ctx = itls_ctx_of(sk);
+	char name[ITLS_PROFILE_MAX + 1] = {};
+	int err = 0;
+
+	if (optlen > ITLS_PROFILE_MAX)
+		return -EINVAL;
+	if (optlen && copy_from_sockptr(name, optval, optlen))
+		return -EFAULT;
+	if (strlen(name) != optlen)
+		return -EINVAL;
+	lock_sock(sk);
+	if (sk->sk_state != TCP_LISTEN)
+		err = -EINVAL;
+	else if (optlen)
+		err = itls_listen_mark(sk, ctx, name);
+	else
+		itls_listen_unmark(ctx);
+	release_sock(sk);
+	return err;
+}
+
+int itls_sockopt_set(struct sock *sk, int optname, sockptr_t optval,
+		     unsigned int optlen)
+{
+	switch (optname) {
+	case TLS_TX:
+	case TLS_RX:
+		return set_key(sk, optval, optlen, optname == TLS_TX);
+	case ITLS_LISTEN:
+		return set_listen(sk, optval, optlen);
+	default:
+		return -ENOPROTOOPT;
+	}
+}
+
+/* Copies out at most what the caller has room for, and says how much. */
+static int put_opt(char __user *optval, int __user *optlen, int room,
+		   const void *from, int len)
+{
+	len = min(room, len);
+	if (copy_to_user(optval, from, len) || put_user(len, optlen))
+		return -EFAULT;
+	return 0;
+}
+
+/* The whole structure, or with a short buffer just version and cipher. */
+static int get_key(struct sock *sk, char __user *optval, int __user *optlen,
+		   int room, bool tx)
+{
+	struct itls_ctx *ctx = itls_ctx_of(sk);
+	const struct itls_cipher *cipher = NULL;
+	struct itls_keyinfo key = {};
+	int err = 0;
+
+	if (itls_ctx_is_managed(ctx))
+		return -EPERM;
+	if (room < (int)sizeof(key.info))
+		return -EINVAL;
+	lock_sock(sk);
+	if (tx && ctx->tx)
+		cipher = &ctx->tx->cipher;
+	else if (!tx && ctx->rx)
+		cipher = &ctx->rx->cipher;
+	if (cipher)
+		itls_cipher_export(cipher, &key);
+	release_sock(sk);
+	if (!cipher)
+		return -EBUSY;
+	if (room == sizeof(key.info) || room == key.len)
+		err = put_opt(optval, optlen, room, key.raw, key.len);
+	else
+		err = -EINVAL;
+	memzero_explicit(&key, sizeof(key));
+	return err;
+}
+
+static int get_listen(struct sock *sk, char __user *optval, int __user *optlen,
+		      int room)
+{
+	struct itls_listener *l = itls_listener_get(itls_ctx_of(sk));
+	int err = -EINVAL;
+	int len = 0;
+
+	/* A child carries its listener's mark too, but is none. */
+	if (l && itls_ctx_state(itls_ctx_of(sk)) == ITLS_STATE_LISTEN)
+		len = strlen(l->profile);
+	if (room >= len)
+		err = put_opt(optval, optlen, room, l ? l->profile : "", len);
+	itls_listener_put(l);
+	return err;
+}
+
+static void fill_peer(struct itls_info *info, const struct itls_peer *peer)
+{
+	info->resumed = peer->resumed;
+	info->peer_digest_len = peer->digest_len;
+	memcpy(info->peer_digest, peer->digest, peer->digest_len);
+	strscpy(info->alpn, peer->alpn, sizeof(info->alpn));
+	strscpy(info->sni, peer->sni, sizeof(info->sni));
+}
+
+/* The socket is locked. */
+static void fill_info(struct itls_info *info, const struct itls_ctx *ctx)
+{
+	struct itls_listener *l = itls_listener_get(ctx);
+
+	info->size = sizeof(*info);
+	info->id = ctx->id;
+	info->state = itls_ctx_state(ctx);
+	info->role = ctx->role;
+	info->version = ctx->version;
+	info->tx_cipher = ctx->tx_cipher;
+	info->rx_cipher = ctx->rx_cipher;
+	info->alert_rx = ctx->alert_rx;
+	info->alert_tx = ctx->alert_tx;
+	info->tx_records = ctx->tx_records;
+	info->tx_bytes = ctx->tx_bytes;
+	info->rx_records = ctx->rx_records;
+	info->rx_bytes = ctx->rx_bytes;
+	if (l)
+		strscpy(info->profile, l->profile, sizeof(info->profile));
+	itls_listener_put(l);
+	if (ctx->peer)
+		fill_peer(info, ctx->peer);
+}
+
+static int get_info(struct sock *sk, char __user *optval, int __user *optlen,
+		    int room)
+{
+	struct itls_info *info;
+	int err;
+
+	if (room < (int)sizeof(info->size))
+		return -EINVAL;
+	info = kzalloc(sizeof(*info), GFP_KERNEL);
+	if (!info)
+		return -ENOMEM;
+	lock_sock(sk);
+	fill_info(info, itls_ctx_of(sk));
+	release_sock(sk);
+	err = put_opt(optval, optlen, room, info, sizeof(*info));
+	kfree(info);
+	return err;
+}
+
+int itls_sockopt_get(struct sock *sk, int optname, char __user *optval,
+		     int __user *optlen)
+{
+	int room;
+
+	if (get_user(room, optlen))
+		return -EFAULT;
+	if (room < 0)
+		return -EINVAL;
+	switch (optname) {
+	case TLS_TX:
+	case TLS_RX:
+		return get_key(sk, optval, optlen, room, optname == TLS_TX);
+	case ITLS_LISTEN:
+		return get_listen(sk, optval, optlen, room);
+	case ITLS_INFO:
+		return get_info(sk, optval, optlen, room);
+	default:
+		return -ENOPROTOOPT;
+	}
+}

@@ -1,0 +1,605 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Sending: plaintext is gathered into the open record, sealed into fresh
+ * pages, and those pages go to TCP by reference.
+ *
+ * Process context under the socket lock, but for itls_tx_write_space().
+ *
+ * A sealed record goes to TCP whole: the socket's send buffer is asked for
+ * room before a record is begun, and lifted while it is handed over, so TCP
+ * exceeds it by at most one push (ITLS_SEALED_RECORDS).  Only when the kernel
+ * is out of memory does TCP take less; the rest stays in itls_sealed, before
+ * anything newer, and goes with the next call, the next write-space event, or
+ * close().  Nothing is ever encrypted twice.
+ */
+#include <linux/scatterlist.h>
+#include <linux/slab.h>
+
+#include "itls.h"
+
+#define ITLS_TX_FLAGS	(MSG_MORE | MSG_DONTWAIT | MSG_NOSIGNAL | MSG_EOR | \
+			 MSG_CMSG_COMPAT | MSG_SPLICE_PAGES | \
+			 MSG_SENDPAGE_NOPOLICY)
+/* Stands for "no limit" while a push is under way; no user can set it. */
+#define ITLS_SNDBUF_LIFTED	INT_MAX
+/* A piece of ciphertext always has room for a record's header and nonce. */
+#define ITLS_PIECE_MIN		32
+
+static_assert(ITLS_PIECE_MIN >= ITLS_HEADER_LEN + ITLS_EXPLICIT_MAX);
+/* Pages of order 0 with a short first piece are the worst case. */
+static_assert(ITLS_RECORD_PIECES * PAGE_SIZE >= ITLS_PLAIN_MAX + PAGE_SIZE +
+	      ITLS_HEADER_LEN + ITLS_EXPLICIT_MAX + 1 + ITLS_TAG_LEN);
+
+struct itls_tx *itls_tx_alloc(const struct itls_keyinfo *key, bool keep_info)
+{
+	struct itls_tx *tx = kzalloc(sizeof(*tx), GFP_KERNEL);
+	int err;
+
+	if (!tx)
+		return ERR_PTR(-ENOMEM);
+	err = itls_cipher_init(&tx->cipher, key, keep_info);
+	if (err) {
+		itls_tx_free(tx);
+		return ERR_PTR(err);
+	}
+	return tx;
+}
+
+static void open_reset(struct itls_open *open)
+{
+	while (open->nr)
+		put_page(open->frags[--open->nr].bv_page);
+	open->len = 0;
+}
+
+static void sealed_reset(struct itls_sealed *sealed)
+{
+	while (sealed->first < sealed->nr)
+		put_page(sealed->frags[sealed->first++].bv_page);
+	memset(sealed, 0, sizeof(*sealed));
+}
+
+void itls_tx_free(struct itls_tx *tx)
+{
+	if (!tx)
+		return;
+	open_reset(&tx->open);
+	sealed_reset(&tx->sealed);
+	itls_cipher_free(&tx->cipher);
+	kfree(tx);
+}
+
+/* ---- the open record --------------------------------------------------- */
+
+static bool open_is_full(const struct itls_open *open)
+{
+	return open->len == ITLS_PLAIN_MAX || open->nr == ITLS_OPEN_FRAGS;
+}
+
+/* Takes over the caller's page reference, or drops it when it has one. */
+static void open_add(struct itls_open *open, struct page *page, size_t off,
+		     size_t len)
+{
+	struct bio_vec *last = open->frags + open->nr - 1;
+
+	open->len += len;
+	if (open->nr && last->bv_page == page &&
+	    last->bv_offset + last->bv_len == off) {
+		last->bv_len += len;
+		put_page(page);
+		return;
+	}
+	bvec_set_page(&open->frags[open->nr++], page, len, off);
+}
+
+/* Takes back bytes from the end, down to @len. */
+static void open_trim(struct itls_open *open, unsigned int len)
+{
+	while (open->len > len) {
+		struct bio_vec *last = &open->frags[open->nr - 1];
+		unsigned int cut = min(last->bv_len, open->len - len);
+
+		open->len -= cut;
+		last->bv_len -= cut;
+		if (!last->bv_len) {
+			put_page(last->bv_page);
+			open->nr--;
+		}
+	}
+}
+
+/* Copies what fits from the caller; returns bytes or -errno. */
+static int open_copy(struct sock *sk, struct itls_open *open,
+		     struct iov_iter *from)
+{
+	struct page_frag *pfrag = sk_page_frag(sk);
+	size_t len;
+
+	if (!sk_page_frag_refill(sk, pfrag))
+		return -ENOMEM;
+	len = min3(iov_iter_count(from), (size_t)ITLS_PLAIN_MAX - open->len,
+		   (size_t)pfrag->size - pfrag->offset);
+	len = copy_page_from_iter(pfrag->page, pfrag->offset, len, from);
+	if (!len)
+		return -EFAULT;
+	get_page(pfrag->page);
+	open_add(open, pfrag->page, pfrag->offset, len);
+	pfrag->offset += len;
+	return len;
+}
+
+/* References what fits of the caller's pages; returns bytes or -errno. */
+static int open_splice(struct itls_open *open, struct iov_iter *from)
+{
+	struct page *pages[4], **p = pages;
+	ssize_t left, got;
+	size_t off;
+	int i;
+
+	left = min_t(size_t, ITLS_PLAIN_MAX - open->len, iov_iter_count(from));
+	got = iov_iter_extract_pages(from, &p, left,
+				     min_t(size_t, ARRAY_SIZE(pages),
+					   ITLS_OPEN_FRAGS - open->nr),
+				     0, &off);
+	if (got <= 0)
+		return got ?: -EIO;
+	for (i = 0, left = got; left > 0; i++, off = 0) {
+		size_t len = min_t(size_t, left, PAGE_SIZE - off);
+
+		if (WARN_ON_ONCE(!sendpage_ok(pages[i]))) {
+			iov_iter_revert(from, left);
+			return left < got ? got - left : -EIO;
+		}
+		get_page(pages[i]);
+		open_add(open, pages[i], off, len);
+		left -= len;
+	}
+	return got;
+}
+
+/* ---- sealing ------------------------------------------------------------ */
+
+/*
+ * A rest that TCP refused may begin anywhere in the array; it has to go
+ * before anything is appended.
+ */
+static bool sealed_has_room(const struct itls_sealed *sealed)
+{
+	return sealed->records < ITLS_SEALED_RECORDS && !sealed->first;
+}
+
+/* Takes fresh page memory for @len bytes of ciphertext. */
+static int sealed_grow(struct sock *sk, struct itls_sealed *sealed, size_t len)
+{
+	struct page_frag *pfrag = sk_page_frag(sk);
+	unsigned int nr = sealed->nr;
+	size_t use;
+
+	for (; len; len -= use) {
+		if (!sk_page_frag_refill(sk, pfrag)) {
+			while (sealed->nr > nr)
+				put_page(sealed->frags[--sealed->nr].bv_page);
+			return -ENOMEM;
+		}
+		use = min_t(size_t, len, pfrag->size - pfrag->offset);
+		get_page(pfrag->page);
+		bvec_set_page(&sealed->frags[sealed->nr++], pfrag->page, use,
+			      pfrag->offset);
+		pfrag->offset += use;
+	}
+	return 0;
+}
+
+/* The first entry, for the additional data, is left to the cipher. */
+static void map_plain(const struct itls_tx *tx, struct scatterlist *sg)
+{
+	const struct itls_open *open = &tx->open;
+	bool is_13 = itls_record_is_13(&tx->cipher.record);
+	unsigned int i;
+
+	sg_init_table(sg, 1 + open->nr + is_13);
+	for (i = 0; i < open->nr; i++)
+		sg_set_page(&sg[1 + i], open->frags[i].bv_page,
+			    open->frags[i].bv_len, open->frags[i].bv_offset);
+}
+
+static void map_sealed(const struct bio_vec *frags, unsigned int nr,
+		       size_t prefix_len, struct scatterlist *sg)
+{
+	unsigned int i;
+
+	sg_init_table(sg, 1 + nr);
+	for (i = 0; i < nr; i++, prefix_len = 0)
+		sg_set_page(&sg[1 + i], frags[i].bv_page,
+			    frags[i].bv_len - prefix_len,
+			    frags[i].bv_offset + prefix_len);
+}
+
+/*
+ * Encrypts the open record and appends it to what is sealed.  -ENOMEM
+ * changes nothing: the ciphertext was never seen, so the same nonce may be
+ * used when this is tried again.  Any other error ends the direction.
+ */
+static int tx_seal(struct sock *sk, struct itls_ctx *ctx)
+{
+	struct itls_tx *tx = ctx->tx;
+	struct itls_open *open = &tx->open;
+	struct itls_sealed *sealed = &tx->sealed;
+	const struct itls_record *r = &tx->cipher.record;
+	size_t prefix_len = itls_record_prefix_len(r);
+	size_t len = itls_record_overhead(r) + open->len;
+	struct bio_vec *frags = &sealed->frags[sealed->nr];
+	struct scatterlist src[ITLS_OPEN_FRAGS + 2];
+	struct scatterlist dst[ITLS_RECORD_PIECES + 1];
+	int err;
+
+	if (tx->closed)
+		return -EPIPE;
+	if (!sealed_has_room(sealed))
+		return -ENOMEM;
+	err = sealed_grow(sk, sealed, len);
+	if (err)
+		return err;
+	itls_record_seal_prefix(r, open->type, open->len, bvec_virt(frags));
+	map_plain(tx, src);
+	map_sealed(frags, &sealed->frags[sealed->nr] - frags, prefix_len, dst);
+	err = itls_cipher_seal(&tx->cipher, open->type, src, dst, open->len);
+	if (err) {
+		while (&sealed->frags[sealed->nr] > frags)
+			put_page(sealed->frags[--sealed->nr].bv_page);
+		if (err != -ENOMEM)
+			tx->closed = true;
+		return err;
+	}
+	sealed->len += len;
+	sealed->records++;
+	ctx->tx_records++;
+	ctx->tx_bytes += open->len;
+	itls_stats_add(sk, ITLS_STAT_TX_RECORDS, 1);
+	itls_stats_add(sk, ITLS_STAT_TX_BYTES, open->len);
+	open_reset(open);
+	return 0;
+}
+
+/* ---- handing over to TCP -------------------------------------------------- */
+
+static void sealed_advance(struct itls_sealed *sealed, size_t len)
+{
+	sealed->len -= len;
+	while (len) {
+		struct bio_vec *frag = &sealed->frags[sealed->first];
+		size_t cut = min_t(size_t, len, frag->bv_len);
+
+		frag->bv_offset += cut;
+		frag->bv_len -= cut;
+		len -= cut;
+		if (!frag->bv_len) {
+			put_page(frag->bv_page);
+			sealed->first++;
+		}
+	}
+	if (!sealed->len)
+		memset(sealed, 0, sizeof(*sealed));
+}
+
+/*
+ * Gives what is sealed to TCP.  Never waits.  Records are complete, so
+ * MSG_MORE is not passed on: it would only delay the tail of the last one.
+ * (TCP_CORK, being TCP's own state, still does what it says.)
+ *
+ * @gfp may not fail in process context: then TCP can refuse only while it has
+ * data queued, whose acknowledgement brings the next write-space event.
+ *
+ * Return: 0 when all is gone, -EAGAIN when TCP lacks memory, or the error of
+ * the connection.
+ */
+static int __tx_push(struct sock *sk, struct itls_tx *tx, gfp_t gfp)
+{
+	struct itls_sealed *sealed = &tx->sealed;
+	int sndbuf = READ_ONCE(sk->sk_sndbuf);
+	gfp_t saved = sk->sk_allocation;
+	int ret = 0;
+
+	tx->pushing = true;
+	sk->sk_allocation = gfp;
+	WRITE_ONCE(sk->sk_sndbuf, ITLS_SNDBUF_LIFTED);
+	while (sealed->len) {
+		struct msghdr msg = {
+			.msg_flags = MSG_SPLICE_PAGES | MSG_NO_SHARED_FRAGS |
+				     MSG_DONTWAIT | MSG_NOSIGNAL,
+		};
+
+		iov_iter_bvec(&msg.msg_iter, ITER_SOURCE,
+			      &sealed->frags[sealed->first],
+			      sealed->nr - sealed->first, sealed->len);
+		ret = tcp_sendmsg_locked(sk, &msg, sealed->len);
+		if (ret <= 0)
+			break;
+		sealed_advance(sealed, ret);
+	}
+	/* TCP lowers the limit itself when memory is short: let that stand. */
+	if (READ_ONCE(sk->sk_sndbuf) == ITLS_SNDBUF_LIFTED)
+		WRITE_ONCE(sk->sk_sndbuf, sndbuf);
+	sk->sk_allocation = saved;
+	tx->pushing = false;
+	return sealed->len ? (ret ?: -EAGAIN) : 0;
+}
+
+static int tx_push(struct sock *sk, struct itls_tx *tx)
+{
+	gfp_t gfp = sk->sk_allocation;
+
+	if (gfpflags_allow_blocking(gfp))
+		gfp |= __GFP_NOFAIL;
+	return __tx_push(sk, tx, gfp);
+}
+
+/**
+ * itls_tx_write_space() - send what memory pressure held back
+ * @sk: socket, locked or owned by the softirq that calls
+ * @ctx: its context
+ *
+ * Called by TCP when acknowledgements free memory; softirq, or process
+ * context in the backlog.  Allocations must not sleep here.  A push that is
+ * under way calls back into this: it is left alone.
+ */
+void itls_tx_write_space(struct sock *sk, struct itls_ctx *ctx)
+{
+	struct itls_tx *tx = ctx->tx;
+
+	if (tx && !tx->pushing && tx->sealed.len)
+		__tx_push(sk, tx, GFP_ATOMIC);
+}
+
+/* ---- sendmsg ---------------------------------------------------------------- */
+
+/* Reads TLS_SET_RECORD_TYPE; the kTLS ABI's only control message. */
+static int tx_cmsg(struct msghdr *msg, u8 *type)
+{
+	struct cmsghdr *cmsg;
+
+	for_each_cmsghdr(cmsg, msg) {
+		if (!CMSG_OK(msg, cmsg))
+			return -EINVAL;
+		if (cmsg->cmsg_level != SOL_TLS)
+			continue;
+		if (cmsg->cmsg_type != TLS_SET_RECORD_TYPE ||
+		    cmsg->cmsg_len < CMSG_LEN(sizeof(*type)) ||
+		    msg->msg_flags & MSG_MORE)
+			return -EINVAL;
+		*type = *(u8 *)CMSG_DATA(cmsg);
+	}
+	return 0;
+}
+
+static int tx_status(const struct sock *sk, const struct itls_tx *tx)
+{
+	if (tx->closed || sk->sk_err || sk->sk_shutdown & SEND_SHUTDOWN)
+		return -EPIPE;
+	return 0;
+}
+
+/*
+ * Makes room for one more record, waiting for it if the caller does.  The
+ * socket lock is dropped while waiting, so the open record may have changed.
+ */
+static int tx_make_room(struct sock *sk, struct itls_tx *tx, long *timeo)
+{
+	int err;
+
+	while (!(err = tx_status(sk, tx))) {
+		if (!sealed_has_room(&tx->sealed) || !sk_stream_memory_free(sk))
+			err = tx_push(sk, tx);
+		if (err && err != -EAGAIN)
+			break;
+		if (sealed_has_room(&tx->sealed) && sk_stream_memory_free(sk))
+			return 0;
+		err = sk_stream_wait_memory(sk, timeo);
+		if (err)
+			break;
+	}
+	return err;
+}
+
+/* Fills the open record; returns bytes, *err tells why it stopped early. */
+static int tx_fill(struct sock *sk, struct itls_open *open, struct msghdr *msg,
+		   int *err)
+{
+	int filled = 0, n;
+
+	while (msg_data_left(msg) && !open_is_full(open)) {
+		if (msg->msg_flags & MSG_SPLICE_PAGES)
+			n = open_splice(open, &msg->msg_iter);
+		else
+			n = open_copy(sk, open, &msg->msg_iter);
+		if (n < 0) {
+			*err = n;
+			break;
+		}
+		filled += n;
+	}
+	return filled;
+}
+
+/*
+ * One record's worth of a message: gathered, and sealed when it is full or
+ * the message ends it.  Bytes that could not be sealed are taken back, so a
+ * failed call leaves nothing of its own behind.
+ */
+static int tx_record(struct sock *sk, struct itls_ctx *ctx, struct msghdr *msg,
+		     u8 type, int *err)
+{
+	struct itls_open *open = &ctx->tx->open;
+	unsigned int mark = open->len;
+	bool more = msg->msg_flags & MSG_MORE;
+	int filled, seal_err;
+
+	if (!open->len)
+		open->type = type;
+	filled = tx_fill(sk, open, msg, err);
+	if (!open->len || (!open_is_full(open) && more))
+		return filled;
+	seal_err = tx_seal(sk, ctx);
+	if (!seal_err)
+		return filled;
+	*err = seal_err;
+	open_trim(open, mark);
+	iov_iter_revert(&msg->msg_iter, filled);
+	return 0;
+}
+
+static int tx_send(struct sock *sk, struct itls_ctx *ctx, struct msghdr *msg,
+		   u8 type, long *timeo)
+{
+	struct itls_tx *tx = ctx->tx;
+	bool more = msg->msg_flags & MSG_MORE;
+	int copied = 0, err = 0;
+
+	while (!err && (msg_data_left(msg) || (!more && tx->open.len))) {
+		err = tx_make_room(sk, tx, timeo);
+		if (err)
+			break;
+		copied += tx_record(sk, ctx, msg, type, &err);
+		if (err == -ENOMEM)
+			err = sk_stream_wait_memory(sk, timeo);
+	}
+	return copied ?: err;
+}
+
+static int tx_sendmsg_locked(struct sock *sk, struct msghdr *msg)
+{
+	long timeo = sock_sndtimeo(sk, msg->msg_flags & MSG_DONTWAIT);
+	struct itls_ctx *ctx = itls_ctx_of(sk);
+	u8 type = ITLS_TYPE_DATA;
+	int copied, err;
+
+	err = itls_ctx_wait_ready(sk, ctx, timeo);
+	if (err)
+		return err;
+	if (!ctx->tx)
+		return -EPIPE;
+	if (msg->msg_controllen && !itls_ctx_is_managed(ctx)) {
+		err = tx_cmsg(msg, &type);
+		if (err)
+			return err;
+	}
+	/* A record has one type. */
+	if (ctx->tx->open.len && ctx->tx->open.type != type) {
+		err = tx_make_room(sk, ctx->tx, &timeo) ?: tx_seal(sk, ctx);
+		if (err)
+			return err;
+	}
+	copied = tx_send(sk, ctx, msg, type, &timeo);
+	err = tx_push(sk, ctx->tx);
+	return copied ?: (err == -EAGAIN ? 0 : err);
+}
+
+/**
+ * itls_tx_sendmsg() - send() and its kin on a socket that encrypts
+ * @sk: socket, not locked
+ * @msg: message
+ * @size: bytes in it
+ *
+ * Return: bytes accepted, or -errno: as tcp_sendmsg(), and -EOPNOTSUPP for
+ * flags TLS has no meaning for, -EINVAL for a bad control message or for
+ * MSG_EOR with MSG_MORE, and the handshake's error on a managed socket.
+ */
+int itls_tx_sendmsg(struct sock *sk, struct msghdr *msg, size_t size)
+{
+	int ret;
+
+	if (msg->msg_flags & ~ITLS_TX_FLAGS)
+		return -EOPNOTSUPP;
+	if (msg->msg_flags & MSG_MORE && msg->msg_flags & MSG_EOR)
+		return -EINVAL;
+	lock_sock(sk);
+	ret = tx_sendmsg_locked(sk, msg);
+	if (ret < 0)
+		ret = sk_stream_error(sk, msg->msg_flags, ret);
+	release_sock(sk);
+	return ret;
+}
+
+/* A splice or sendfile ended early: the record it left open is complete. */
+void itls_tx_splice_eof(struct sock *sk)
+{
+	struct itls_ctx *ctx = itls_ctx_of(sk);
+
+	lock_sock(sk);
+	if (ctx->tx && ctx->tx->open.len && !ctx->tx->closed &&
+	    !tx_seal(sk, ctx))
+		tx_push(sk, ctx->tx);
+	release_sock(sk);
+}
+
+/* Nothing more can be sent on a connection in any other state. */
+static bool tx_is_alive(const struct sock *sk, const struct itls_tx *tx)
+{
+	return !tx->closed && !sk->sk_err &&
+	       (1 << sk->sk_state) & (TCPF_ESTABLISHED | TCPF_CLOSE_WAIT);
+}
+
+/*
+ * Hands over what was accepted, at the end of the stream: SEND_SHUTDOWN may
+ * be set already and does not apply to it.
+ */
+static int tx_flush(struct sock *sk, struct itls_ctx *ctx)
+{
+	u8 shutdown = sk->sk_shutdown;
+	int err;
+
+	WRITE_ONCE(sk->sk_shutdown, shutdown & ~SEND_SHUTDOWN);
+	err = tx_push(sk, ctx->tx);
+	if (!err && ctx->tx->open.len) {
+		err = tx_seal(sk, ctx);
+		if (!err)
+			err = tx_push(sk, ctx->tx);
+	}
+	WRITE_ONCE(sk->sk_shutdown, shutdown);
+	return err;
+}
+
+/* close() and shutdown() under the kTLS ABI: a record left open is complete. */
+void itls_tx_flush(struct sock *sk, struct itls_ctx *ctx)
+{
+	if (tx_is_alive(sk, ctx->tx))
+		tx_flush(sk, ctx);
+}
+
+/**
+ * itls_tx_finish() - send what is open, then an alert, and nothing after it
+ * @sk: socket, locked; SEND_SHUTDOWN may be set already
+ * @ctx: its context, with a sending direction
+ * @level: ITLS_ALERT_WARNING or ITLS_ALERT_FATAL
+ * @alert: description
+ *
+ * Never waits: TCP takes it all whatever its send buffer (see the head of
+ * this file), so close() cannot block and cannot lose data to a full buffer.
+ *
+ * Return: 0, -EPIPE when nothing can be sent any more, or -ENOMEM or -EAGAIN
+ * when memory ran out and the stream ends without the alert.
+ */
+int itls_tx_finish(struct sock *sk, struct itls_ctx *ctx, u8 level, u8 alert)
+{
+	u8 bytes[ITLS_ALERT_LEN] = { level, alert };
+	struct kvec vec = { bytes, sizeof(bytes) };
+	struct itls_tx *tx = ctx->tx;
+	struct iov_iter from;
+	int err;
+
+	if (!tx_is_alive(sk, tx))
+		return -EPIPE;
+	err = tx_flush(sk, ctx);
+	if (!err) {
+		iov_iter_kvec(&from, ITER_SOURCE, &vec, 1, sizeof(bytes));
+		tx->open.type = ITLS_TYPE_ALERT;
+		err = open_copy(sk, &tx->open, &from);
+	}
+	if (err == ITLS_ALERT_LEN)
+		err = tx_flush(sk, ctx);
+	open_reset(&tx->open);
+	tx->closed = true;
+	if (!err)
+		ctx->alert_tx = alert;
+	return err;
+}

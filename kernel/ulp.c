@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The TCP upper layer protocol "itls": attaching to a socket, cloning to a
+ * listener's children, letting go of a socket that is destroyed, and what
+ * inet_diag tells.
+ */
+#include <linux/inet_diag.h>
+#include <linux/module.h>
+#include <net/netlink.h>
+
+#include "itls.h"
+
+/*
+ * TCP_ULP.  Process context, the socket locked.  -ENOTCONN: neither connected
+ * nor listening; -EBUSY: somebody else sits on the socket already.
+ */
+int itls_ulp_attach(struct sock *sk)
+{
+	struct itls_proto *proto;
+	struct itls_ctx *ctx;
+
+	if (sk->sk_state != TCP_ESTABLISHED && sk->sk_state != TCP_LISTEN)
+		return -ENOTCONN;
+	/* A psock, or a kernel user: it would read beside us. */
+	if (!sk->sk_socket || rcu_access_pointer(sk->sk_user_data))
+		return -EBUSY;
+	proto = itls_proto_of(sk);
+	if (!proto)
+		return -EBUSY;
+	ctx = itls_ctx_alloc(sk, proto, GFP_KERNEL);
+	if (!ctx)
+		return -ENOMEM;
+	ctx->pid = task_tgid_nr(current);
+	get_task_comm(ctx->comm, current);
+	rcu_assign_pointer(inet_csk(sk)->icsk_ulp_data, ctx);
+	itls_proto_hook(sk, ctx);
+	return 0;
+}
+
+/*
+ * A child was cloned; softirq, the child locked and unknown to anybody.  It
+ * has copied the listener's ULP, without a module reference, and must come
+ * out with its own state: an embryo's, or none.
+ */
+static void itls_ulp_clone(const struct request_sock *req, struct sock *newsk,
+			   const gfp_t priority)
+{
+	struct inet_connection_sock *icsk = inet_csk(newsk);
+	const struct itls_ctx *lctx = itls_ctx_of(newsk);
+
+	RCU_INIT_POINTER(icsk->icsk_ulp_data, NULL);
+	if (itls_listen_inherit(newsk, lctx, priority) == -ENOENT)
+		icsk->icsk_ulp_ops = NULL;
+	else
+		__module_get(THIS_MODULE);
+	itls_proto_embryo(newsk, lctx);
+}
+
+/* The socket is destroyed; softirq or process context.  The keys went in close(). */
+static void itls_ulp_release(struct sock *sk)
+{
+	struct inet_connection_sock *icsk = inet_csk(sk);
+	struct itls_ctx *ctx = itls_ctx_of(sk);
+
+	itls_proto_release(sk);
+	RCU_INIT_POINTER(icsk->icsk_ulp_data, NULL);
+	if (ctx)
+		itls_ctx_put(ctx);
+}
+
+static int put_diag(struct sk_buff *skb, const struct itls_ctx *ctx)
+{
+	struct nlattr *nest;
+	int err;
+
+	nest = nla_nest_start_noflag(skb, INET_ULP_INFO_TLS);
+	if (!nest)
+		return -EMSGSIZE;
+	err = nla_put_u16(skb, TLS_INFO_VERSION, ctx->version) ?:
+	      nla_put_u16(skb, TLS_INFO_CIPHER,
+			  ctx->tx_cipher ?: ctx->rx_cipher) ?:
+	      nla_put_u16(skb, TLS_INFO_TXCONF,
+			  ctx->tx_cipher ? TLS_CONF_SW : TLS_CONF_BASE) ?:
+	      nla_put_u16(skb, TLS_INFO_RXCONF,
+			  ctx->rx_cipher ? TLS_CONF_SW : TLS_CONF_BASE);
+	if (err) {
+		nla_nest_cancel(skb, nest);
+		return err;
+	}
+	nla_nest_end(skb, nest);
+	return 0;
+}
+
+/* inet_diag, in the form of in-tree kTLS, which ss prints.  No lock but RCU. */
+static int itls_ulp_get_info(struct sock *sk, struct sk_buff *skb
+			     ITLS_NET_ADMIN_PARAM)
+{
+	const struct itls_ctx *ctx;
+	int err = 0;
+
+	rcu_read_lock();
+	ctx = (__force struct itls_ctx *)
+		rcu_dereference(inet_csk(sk)->icsk_ulp_data);
+	if (ctx && READ_ONCE(ctx->version))
+		err = put_diag(skb, ctx);
+	rcu_read_unlock();
+	return err;
+}
+
+static size_t itls_ulp_get_info_size(const struct sock *sk ITLS_NET_ADMIN_PARAM)
+{
+	return nla_total_size(0) + 4 * nla_total_size(sizeof(u16));
+}
+
+struct tcp_ulp_ops itls_ulp_ops __read_mostly = {
+	.name = ITLS_ULP_NAME,
+	.owner = THIS_MODULE,
+	.init = itls_ulp_attach,
+	.clone = itls_ulp_clone,
+	.release = itls_ulp_release,
+	.get_info = itls_ulp_get_info,
+	.get_info_size = itls_ulp_get_info_size,
+};
+
+int itls_ulp_init(void)
+{
+	return tcp_register_ulp(&itls_ulp_ops);
+}
+
+void itls_ulp_exit(void)
+{
+	tcp_unregister_ulp(&itls_ulp_ops);
+}

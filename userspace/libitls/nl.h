@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Generic netlink to the itls family, over libmnl.  Owns the socket, the
+ * family lookup, sequence numbers and the translation of extack into text.
+ * Knows nothing of TLS; no GnuTLS header may be included beside it.
+ *
+ * Every function returns 0 (or a count) or -errno.  After an error
+ * itls_nl_error() says in one line what happened and what to do.
+ */
+#ifndef ITLS_NL_H
+#define ITLS_NL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include <linux/itls.h>
+
+struct itls_nl;
+
+/* One handshake to do, as ACCEPT gave it.  The caller owns fd. */
+struct itls_nl_request {
+	uint32_t id;
+	int fd;
+	uint32_t deadline_ms;
+	uint32_t owner_uid;
+	uint32_t owner_pid;
+	char owner_comm[ITLS_COMM_LEN];
+	char profile[ITLS_PROFILE_MAX + 1];
+	struct sockaddr_storage local;
+	struct sockaddr_storage peer;
+};
+
+/* How a handshake ended.  tx and rx point to tls12_crypto_info_* bytes. */
+struct itls_nl_done {
+	uint32_t id;
+	uint32_t status;	/* 0 or a positive errno */
+	const void *tx;
+	size_t tx_len;
+	const void *rx;
+	size_t rx_len;
+	const char *alpn;	/* NULL: none; the same for those below */
+	const char *sni;
+	const uint8_t *peer_digest; /* ITLS_DIGEST_LEN bytes */
+	bool resumed;
+	const void *prefix;
+	size_t prefix_len;
+	int alert_tx;		/* -1: none */
+	int alert_rx;
+};
+
+struct itls_nl_session {
+	uint32_t id;
+	uint8_t state;		/* enum itls_state */
+	uint8_t role;		/* enum itls_role */
+	char profile[ITLS_PROFILE_MAX + 1];
+	struct sockaddr_storage local;
+	struct sockaddr_storage peer;
+	uint32_t pid;
+	char comm[ITLS_COMM_LEN];
+	uint16_t version;
+	uint16_t tx_cipher;
+	uint16_t rx_cipher;
+	char alpn[ITLS_ALPN_MAX + 1];
+	char sni[ITLS_SNI_MAX + 1];
+	uint8_t peer_digest[ITLS_DIGEST_LEN];
+	bool has_peer_digest;
+	bool resumed;
+	uint32_t age_ms;
+	uint64_t tx_records, tx_bytes, rx_records, rx_bytes;
+};
+
+/* Opens a socket and resolves the family.  -ENOENT: module not loaded. */
+int itls_nl_open(struct itls_nl **nlp);
+void itls_nl_close(struct itls_nl *nl);
+const char *itls_nl_error(const struct itls_nl *nl);
+
+/* Becomes an agent: joins the group "agent" and registers.  -EPERM: needs CAP_NET_ADMIN. */
+int itls_nl_agent(struct itls_nl *nl);
+/* The descriptor on which READY notifications arrive, for poll. */
+int itls_nl_fd(const struct itls_nl *nl);
+/* Reads and drops waiting notifications, without blocking.  -ENOBUFS: some were lost; ACCEPT anyway. */
+int itls_nl_drain(struct itls_nl *nl);
+/* Takes one waiting handshake.  -EAGAIN: none waits. */
+int itls_nl_accept(struct itls_nl *nl, struct itls_nl_request *req);
+/* Ends one handshake.  -ESRCH: it had ended already (deadline, peer or server gone). */
+int itls_nl_done(struct itls_nl *nl, const struct itls_nl_done *done);
+/* Calls each for every session; stops and returns what it returns if not 0. */
+int itls_nl_sessions(struct itls_nl *nl, int (*each)(const struct itls_nl_session *s, void *arg), void *arg);
+
+#endif
