@@ -250,6 +250,7 @@ bool itls_rx_is_ready(const struct itls_rx *rx);
 bool itls_rx_wants_reader(struct sock *sk, struct itls_rx *rx);
 void itls_rx_check(struct sock *sk, struct itls_rx *rx);
 int itls_rx_prefix(struct itls_rx *rx, const void *data, size_t len);
+void itls_rx_discard(struct sock *sk);
 void itls_rx_drain(struct sock *sk, struct itls_ctx *ctx);
 
 int itls_control_record(struct sock *sk, struct itls_ctx *ctx, u8 type,

@@ -338,7 +338,8 @@ static int establish(struct genl_info *info, struct itls_ctx *ctx,
 	release_sock(sk);
 	if (!err)
 		return 0;
-	/* close() was faster; or nothing, and then the context must not stay. */
+	/* close() was faster; if not, the context must not stay PENDING. */
+	itls_stats_add(sk, ITLS_STAT_HS_SERVER_GONE, 1);
 	itls_ctx_fail(ctx, -ECONNABORTED);
 	return has_ended(info);
 }
@@ -394,7 +395,7 @@ static int done_check(const struct genl_info *info, const struct itls_ctx *ctx)
 	}
 	if (READ_ONCE(ctx->req.portid) != info->snd_portid) {
 		NL_SET_ERR_MSG(info->extack, "this handshake was not given to this agent");
-		return -EACCES;
+		return -EPERM;
 	}
 	return 0;
 }

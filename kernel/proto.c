@@ -214,8 +214,11 @@ static void itls_proto_close(struct sock *sk, long timeout)
 
 	lock_sock(sk);
 	itls_control_close(sk, ctx);
+	/* TCP would answer unread bytes with a reset, and kill our alert. */
 	if (ctx->rx && itls_ctx_is_managed(ctx))
 		itls_rx_drain(sk, ctx);
+	else if (handshake_decides(ctx))
+		itls_rx_discard(sk);
 	WRITE_ONCE(ctx->state, ITLS_STATE_CLOSED);
 	if (itls_request_complete(ctx))
 		itls_stats_add(sk, ITLS_STAT_HS_SERVER_GONE, 1);

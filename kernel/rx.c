@@ -149,6 +149,13 @@ static int queue_map(const struct sock *sk, u32 off, u32 len,
 	return 0;
 }
 
+/* Drops what is in the queue: bytes that are for nobody. */
+void itls_rx_discard(struct sock *sk)
+{
+	if (queue_len(sk))
+		tcp_read_done(sk, queue_len(sk));
+}
+
 /* ---- framing --------------------------------------------------------------- */
 
 /* Where a record is: the stash holds its first bytes, the queue the rest. */
@@ -393,8 +400,7 @@ static int rx_next(struct sock *sk, struct itls_ctx *ctx)
 	}
 	if (rx->eof) {
 		/* RFC 8446 6.1: what follows close_notify is ignored. */
-		if (queue_len(sk))
-			tcp_read_done(sk, queue_len(sk));
+		itls_rx_discard(sk);
 		return 0;
 	}
 	err = frame_next(sk, rx, &f);

@@ -196,7 +196,6 @@ static void fill_info(struct itls_info *info, const struct itls_ctx *ctx)
 {
 	struct itls_listener *l = itls_listener_get(ctx);
 
-	info->size = sizeof(*info);
 	info->id = ctx->id;
 	info->state = itls_ctx_state(ctx);
 	info->role = ctx->role;
@@ -230,6 +229,7 @@ static int get_info(struct sock *sk, char __user *optval, int __user *optlen,
 	lock_sock(sk);
 	fill_info(info, itls_ctx_of(sk));
 	release_sock(sk);
+	info->size = min_t(int, room, sizeof(*info));
 	err = put_opt(optval, optlen, room, info, sizeof(*info));
 	kfree(info);
 	return err;

@@ -18,7 +18,7 @@
 #include "itls.h"
 
 #define ITLS_TX_FLAGS	(MSG_MORE | MSG_DONTWAIT | MSG_NOSIGNAL | MSG_EOR | \
-			 MSG_CMSG_COMPAT | MSG_SPLICE_PAGES | \
+			 MSG_BATCH | MSG_CMSG_COMPAT | MSG_SPLICE_PAGES | \
 			 MSG_SENDPAGE_NOPOLICY)
 /* Stands for "no limit" while a push is under way; no user can set it. */
 #define ITLS_SNDBUF_LIFTED	INT_MAX
@@ -353,8 +353,11 @@ void itls_tx_write_space(struct sock *sk, struct itls_ctx *ctx)
 
 /* ---- sendmsg ---------------------------------------------------------------- */
 
-/* Reads TLS_SET_RECORD_TYPE; the kTLS ABI's only control message. */
-static int tx_cmsg(struct msghdr *msg, u8 *type)
+/*
+ * Reads TLS_SET_RECORD_TYPE; the kTLS ABI's only control message.  On a
+ * managed socket records of other types are the kernel's business.
+ */
+static int tx_cmsg(const struct itls_ctx *ctx, struct msghdr *msg, u8 *type)
 {
 	struct cmsghdr *cmsg;
 
@@ -363,6 +366,8 @@ static int tx_cmsg(struct msghdr *msg, u8 *type)
 			return -EINVAL;
 		if (cmsg->cmsg_level != SOL_TLS)
 			continue;
+		if (itls_ctx_is_managed(ctx))
+			return -EPERM;
 		if (cmsg->cmsg_type != TLS_SET_RECORD_TYPE ||
 		    cmsg->cmsg_len < CMSG_LEN(sizeof(*type)) ||
 		    msg->msg_flags & MSG_MORE)
@@ -478,8 +483,8 @@ static int tx_sendmsg_locked(struct sock *sk, struct msghdr *msg)
 		return err;
 	if (!ctx->tx)
 		return -EPIPE;
-	if (msg->msg_controllen && !itls_ctx_is_managed(ctx)) {
-		err = tx_cmsg(msg, &type);
+	if (msg->msg_controllen) {
+		err = tx_cmsg(ctx, msg, &type);
 		if (err)
 			return err;
 	}
@@ -502,7 +507,8 @@ static int tx_sendmsg_locked(struct sock *sk, struct msghdr *msg)
  *
  * Return: bytes accepted, or -errno: as tcp_sendmsg(), and -EOPNOTSUPP for
  * flags TLS has no meaning for, -EINVAL for a bad control message or for
- * MSG_EOR with MSG_MORE, and the handshake's error on a managed socket.
+ * MSG_EOR with MSG_MORE; on a managed socket -EPERM for a record type, and
+ * the error its handshake ended with.
  */
 int itls_tx_sendmsg(struct sock *sk, struct msghdr *msg, size_t size)
 {

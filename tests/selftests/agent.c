@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The agent without a handshake; see agent.h. */
+#define _GNU_SOURCE
+#include "agent.h"
+
+#include <poll.h>
+
+#include "harness.h"
+#include "sock.h"
+
+void agent_open(struct agent *agent)
+{
+	int err = itls_nl_open(&agent->nl);
+
+	if (!err)
+		err = itls_nl_agent(agent->nl);
+	if (err) {
+		test_fail(__FILE__, __LINE__, "agent: %s",
+			  agent->nl ? itls_nl_error(agent->nl) : strerror(-err));
+		test_abort();
+	}
+}
+
+void agent_close(struct agent *agent)
+{
+	if (agent->nl)
+		itls_nl_close(agent->nl);
+	agent->nl = NULL;
+}
+
+void agent_accept(struct agent *agent, struct itls_nl_request *req)
+{
+	int64_t end = sock_now_ms() + test_wait_ms();
+	int err;
+
+	for (;;) {
+		itls_nl_drain(agent->nl);
+		err = itls_nl_accept(agent->nl, req);
+		if (err != -EAGAIN)
+			break;
+		ASSERT_LT(sock_now_ms(), end);
+		sock_poll(itls_nl_fd(agent->nl), POLLIN, test_wait_ms());
+	}
+	if (err) {
+		test_fail(__FILE__, __LINE__, "accept: %s", itls_nl_error(agent->nl));
+		test_abort();
+	}
+	ASSERT_LE(0, req->fd);
+}
+
+void agent_done_init(struct itls_nl_done *done, uint32_t id, const union peer_info *tx,
+		     const union peer_info *rx)
+{
+	*done = (struct itls_nl_done){
+		.id = id,
+		.tx = tx, .tx_len = peer_info_size(tx),
+		.rx = rx, .rx_len = peer_info_size(rx),
+		.alert_tx = -1, .alert_rx = -1,
+	};
+}
+
+int agent_done(struct agent *agent, uint32_t id, const union peer_info *tx,
+	       const union peer_info *rx)
+{
+	struct itls_nl_done done;
+
+	agent_done_init(&done, id, tx, rx);
+	return itls_nl_done(agent->nl, &done);
+}
+
+int agent_fail(struct agent *agent, uint32_t id, int status)
+{
+	struct itls_nl_done done = {
+		.id = id, .status = status, .alert_tx = -1, .alert_rx = -1,
+	};
+
+	return itls_nl_done(agent->nl, &done);
+}
+
+void agent_establish(struct agent *agent, const union peer_info *tx, const union peer_info *rx)
+{
+	struct itls_nl_request req;
+
+	agent_accept(agent, &req);
+	ASSERT_EQ(0, agent_done(agent, req.id, tx, rx));
+	close(req.fd);
+}

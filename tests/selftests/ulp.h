@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The socket options of the ULP, and records with their type through
+ * recvmsg() and sendmsg().
+ */
+#ifndef SELFTEST_ULP_H
+#define SELFTEST_ULP_H
+
+#include <linux/itls.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+
+#include "harness.h"
+#include "peer.h"
+#include "sock.h"
+
+#ifndef SOL_TLS
+#define SOL_TLS 282
+#endif
+
+static inline const char *ulp_name(void)
+{
+	return getenv("ITLS_ULP") ?: ITLS_ULP_NAME;
+}
+
+/*
+ * Run against in-tree kTLS (ITLS_ULP=tls) the suite checks itself.  Where itls
+ * is different on purpose the test ends here, saying how.
+ */
+static inline bool ulp_is_intree(void)
+{
+	return !strcmp(ulp_name(), "tls");
+}
+
+#define INTREE_DIFFERS(how)				\
+	do {						\
+		if (ulp_is_intree())			\
+			SKIP("in-tree kTLS " how);	\
+	} while (0)
+
+static inline int ulp_attach(int fd)
+{
+	return setsockopt(fd, IPPROTO_TCP, TCP_ULP, ulp_name(), strlen(ulp_name()));
+}
+
+/* A missing ULP must fail loudly: plain TCP would pass most tests. */
+static inline void ulp_require(int fd)
+{
+	ASSERT_EQ(0, ulp_attach(fd));
+}
+
+static inline int key_set(int fd, int opt, const union peer_info *info)
+{
+	return setsockopt(fd, SOL_TLS, opt, info, peer_info_size(info));
+}
+
+/* One record with its type, as recvmsg() gives it; type 0: no control message came. */
+static inline ssize_t recv_typed(int fd, void *data, size_t len, uint8_t *type, int flags)
+{
+	union {
+		char buf[CMSG_SPACE(sizeof(uint8_t))];
+		struct cmsghdr align;
+	} control;
+	struct iovec iov = { .iov_base = data, .iov_len = len };
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1,
+		.msg_control = control.buf, .msg_controllen = sizeof(control.buf),
+	};
+	struct cmsghdr *cmsg;
+	ssize_t n;
+
+	*type = 0;
+	n = recvmsg(fd, &msg, flags);
+	if (n < 0)
+		return n;
+	cmsg = CMSG_FIRSTHDR(&msg);
+	if (cmsg && cmsg->cmsg_level == SOL_TLS && cmsg->cmsg_type == TLS_GET_RECORD_TYPE)
+		*type = *CMSG_DATA(cmsg);
+	return n;
+}
+
+static inline ssize_t send_typed(int fd, const void *data, size_t len, uint8_t type, int flags)
+{
+	union {
+		char buf[CMSG_SPACE(sizeof(uint8_t))];
+		struct cmsghdr align;
+	} control = {};
+	struct iovec iov = { .iov_base = (void *)data, .iov_len = len };
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1,
+		.msg_control = control.buf, .msg_controllen = sizeof(control.buf),
+	};
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+
+	cmsg->cmsg_level = SOL_TLS;
+	cmsg->cmsg_type = TLS_SET_RECORD_TYPE;
+	cmsg->cmsg_len = CMSG_LEN(sizeof(type));
+	*CMSG_DATA(cmsg) = type;
+	return sendmsg(fd, &msg, flags);
+}
+
+#endif

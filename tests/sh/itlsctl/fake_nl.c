@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Linked in place of libitls's nl.c: a kernel with two sessions, one of them
+ * by a client that put terminal commands and broken UTF-8 into its names.
+ */
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <linux/tls.h>
+
+#include "libitls/nl.h"
+
+static const struct itls_nl_session plain = {
+	.id = 7,
+	.state = ITLS_STATE_ESTABLISHED,
+	.role = ITLS_ROLE_SERVER,
+	.profile = "default",
+	.pid = 4242,
+	.comm = "nginx",
+	.version = TLS_1_3_VERSION,
+	.tx_cipher = TLS_CIPHER_AES_GCM_256,
+	.rx_cipher = TLS_CIPHER_AES_GCM_256,
+	.alpn = "http/1.1",
+	.sni = "localhost",
+	.resumed = true,
+	.age_ms = 61500,
+	.tx_records = 4097,
+	.tx_bytes = 64ull << 20,
+	.rx_records = 1,
+	.rx_bytes = 78,
+};
+
+static const struct itls_nl_session hostile = {
+	.id = 8,
+	.state = ITLS_STATE_PENDING,
+	.role = 99,
+	.comm = "a b\033",
+	.pid = 1,
+	.version = 0x0305,
+	.tx_cipher = 999,
+	.alpn = "\xff\xfe",
+	.sni = "\033]0;owned\007 \302\2332J\nrow",
+	.has_peer_digest = true,
+	.peer_digest = { 0xab, [31] = 0xcd },
+};
+
+int itls_nl_open(struct itls_nl **nlp)
+{
+	*nlp = NULL;
+	return 0;
+}
+
+void itls_nl_close(struct itls_nl *nl)
+{
+	(void)nl;
+}
+
+const char *itls_nl_error(const struct itls_nl *nl)
+{
+	(void)nl;
+	return "fake";
+}
+
+int itls_nl_sessions(struct itls_nl *nl,
+		     int (*each)(const struct itls_nl_session *s, void *arg),
+		     void *arg)
+{
+	struct sockaddr_in6 in6 = {
+		.sin6_family = AF_INET6,
+		.sin6_port = htons(443),
+		.sin6_addr = IN6ADDR_LOOPBACK_INIT,
+	};
+	struct sockaddr_in in = {
+		.sin_family = AF_INET,
+		.sin_port = htons(50000),
+	};
+	struct itls_nl_session s = plain;
+	int err;
+
+	(void)nl;
+	in.sin_addr.s_addr = htonl(0xc0000201);
+	memcpy(&s.peer, &in, sizeof(in));
+	memcpy(&s.local, &in6, sizeof(in6));
+	if (getenv("FAKE_NONE"))
+		return 0;
+	err = each(&s, arg);
+	return err ? err : each(&hostile, arg);
+}

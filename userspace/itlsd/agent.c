@@ -1,0 +1,437 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The agent: from READY over ACCEPT to DONE.  Speaks to the kernel through
+ * libitls, leaves TLS to handshake.c.
+ *
+ *   READY -> ACCEPT until -EAGAIN -> conn_new()
+ *   first byte -> handshake_new() -> handshake_step() ... -> DONE, close
+ *
+ * Who owns what: a conn owns its channel descriptor, a reference on its
+ * profile and its handshake; the agent owns the conns.  Every conn ends in
+ * conn_end(), which sends the one DONE.  The kernel's deadline rules: an
+ * -ESRCH from DONE means that it ended the request before us.
+ *
+ * A client that says nothing costs a conn and a descriptor, no GnuTLS session.
+ *
+ * Clients' failures are counted and told in one line now and then: a flood of
+ * bad clients must not flood the log.  One thread, no locks.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "agent.h"
+#include "handshake.h"
+#include "libitls/nl.h"
+#include "log.h"
+#include "loop.h"
+#include "profile.h"
+
+#define AGENT_RETRY_MS	100
+#define AGENT_TALLY_MS	10000
+
+/* Failures since the last summary, by status. */
+static const struct {
+	int status;
+	const char *text;
+} agent_outcomes[] = {
+	{ EPROTO, "by TLS errors or refusals" },
+	{ ECONNRESET, "client went away" },
+	{ ETIMEDOUT, "too slow" },
+	{ ENOENT, "no such profile" },
+	{ EACCES, "owner not allowed" },
+	{ EIO, "errors of this daemon" },
+};
+
+#define AGENT_OUTCOMES (sizeof(agent_outcomes) / sizeof(agent_outcomes[0]))
+
+struct agent {
+	struct loop *loop;
+	struct itls_nl *nl;
+	struct loop_watch ready;
+	struct loop_timer retry;	/* after ACCEPT ran out of something */
+	struct loop_timer tally;
+	struct profiles *profiles;
+	unsigned int max;
+	unsigned int n_conns;
+	bool waiting;			/* the kernel may hold more requests */
+	bool draining;
+	int error;
+	unsigned int failures[AGENT_OUTCOMES];
+	LIST_HEAD(, conn) conns;
+};
+
+struct conn {
+	LIST_ENTRY(conn) entry;
+	struct agent *agent;
+	struct loop_watch channel;
+	struct loop_timer deadline;
+	uint32_t events;
+	struct profile *profile;
+	struct handshake *handshake;	/* NULL until the first byte */
+	struct itls_nl_request req;
+};
+
+static void agent_accept(struct agent *agent);
+
+/* Failures in the log */
+
+static void tally_fire(struct loop_timer *timer)
+{
+	struct agent *agent = loop_owner(timer, struct agent, tally);
+	unsigned int total = 0;
+	char text[256];
+	size_t i, len = 0;
+
+	for (i = 0; i < AGENT_OUTCOMES; i++) {
+		if (!agent->failures[i])
+			continue;
+		total += agent->failures[i];
+		len += snprintf(text + len, sizeof(text) - len, "%s%u %s", len ? ", " : "",
+				agent->failures[i], agent_outcomes[i].text);
+		agent->failures[i] = 0;
+	}
+	log_info("%u handshakes failed in %d s: %s", total, AGENT_TALLY_MS / 1000, text);
+}
+
+/* True for the first of its kind since the last summary. */
+static bool tally(struct agent *agent, int status)
+{
+	size_t i;
+
+	for (i = 0; i < AGENT_OUTCOMES - 1; i++) /* anything else counts as the last, EIO */
+		if (agent_outcomes[i].status == status)
+			break;
+	if (!agent->tally.armed)
+		loop_arm(agent->loop, &agent->tally, AGENT_TALLY_MS);
+	return agent->failures[i]++ == 0;
+}
+
+static const char *peer_text(const struct conn *conn, char *text, size_t size)
+{
+	const struct sockaddr_in6 *v6 = (const void *)&conn->req.peer;
+	const struct sockaddr_in *v4 = (const void *)&conn->req.peer;
+	char addr[INET6_ADDRSTRLEN] = "?";
+
+	if (conn->req.peer.ss_family == AF_INET) {
+		inet_ntop(AF_INET, &v4->sin_addr, addr, sizeof(addr));
+		snprintf(text, size, "%s:%u", addr, ntohs(v4->sin_port));
+	} else if (conn->req.peer.ss_family == AF_INET6) {
+		inet_ntop(AF_INET6, &v6->sin6_addr, addr, sizeof(addr));
+		snprintf(text, size, "[%s]:%u", addr, ntohs(v6->sin6_port));
+	} else {
+		snprintf(text, size, "?");
+	}
+	return text;
+}
+
+/* Connections */
+
+static void conn_free(struct conn *conn)
+{
+	struct agent *agent = conn->agent;
+
+	loop_disarm(agent->loop, &conn->deadline);
+	if (conn->events)
+		loop_unwatch(agent->loop, &conn->channel);
+	handshake_free(conn->handshake);
+	if (conn->profile)
+		profile_put(conn->profile);
+	close(conn->req.fd);
+	LIST_REMOVE(conn, entry);
+	agent->n_conns--;
+	free(conn);
+}
+
+static void fill_success(const struct conn *conn, struct itls_nl_done *done)
+{
+	const struct handshake_result *r = handshake_result(conn->handshake);
+
+	done->tx = &r->tx;
+	done->tx_len = r->tx_len;
+	done->rx = &r->rx;
+	done->rx_len = r->rx_len;
+	done->alpn = r->alpn;
+	done->sni = r->sni;
+	done->resumed = r->resumed;
+	done->prefix = r->prefix;
+	done->prefix_len = r->prefix_len;
+}
+
+/* What the administrator has to mend is told at once, but not over and over. */
+static void conn_complain(const struct conn *conn, int status, const char *text)
+{
+	const struct itls_nl_request *req = &conn->req;
+	char peer[80];
+
+	switch (status) {
+	case ENOENT:
+		log_warning("no profile '%s', wanted by %s (pid %u): add [profile %s] to the configuration and reload",
+			    req->profile, req->owner_comm, req->owner_pid, req->profile);
+		break;
+	case EACCES:
+		log_warning("profile '%s' is not for user %u (%s, pid %u): add the user to its 'owners' and reload",
+			    req->profile, req->owner_uid, req->owner_comm, req->owner_pid);
+		break;
+	case EIO:
+		log_warning("handshake with %s failed inside the daemon: %s: if it goes on, run itlsd with --debug",
+			    peer_text(conn, peer, sizeof(peer)), text);
+		break;
+	}
+}
+
+static void conn_report(const struct conn *conn, int status)
+{
+	const char *text = conn->handshake ? handshake_text(conn->handshake) : strerror(status);
+	char peer[80];
+
+	if (status && tally(conn->agent, status))
+		conn_complain(conn, status, text);
+	log_debug("#%u %s: profile %s: %s%s", conn->req.id, peer_text(conn, peer, sizeof(peer)),
+		  conn->req.profile, status ? "failed: " : "", text);
+}
+
+/* @status: 0 or a positive errno.  Frees @conn. */
+static void conn_end(struct conn *conn, int status)
+{
+	struct itls_nl_done done = { .id = conn->req.id, .status = status, .alert_tx = -1, .alert_rx = -1 };
+	struct agent *agent = conn->agent;
+	int err;
+
+	if (status == 0) {
+		fill_success(conn, &done);
+	} else if (conn->handshake) {
+		done.alert_tx = handshake_alert_tx(conn->handshake);
+		done.alert_rx = handshake_alert_rx(conn->handshake);
+	}
+	conn_report(conn, status);
+	err = itls_nl_done(agent->nl, &done);
+	if (err == -ESRCH)
+		log_debug("#%u had ended already", conn->req.id);
+	else if (err && tally(agent, EIO))
+		log_warning("%s", itls_nl_error(agent->nl));
+	conn_free(conn);
+	if (agent->draining && !agent->n_conns)
+		loop_stop(agent->loop);
+	else if (agent->waiting)
+		agent_accept(agent);
+}
+
+static void conn_deadline(struct loop_timer *timer)
+{
+	conn_end(loop_owner(timer, struct conn, deadline), ETIMEDOUT);
+}
+
+static void conn_ready(struct loop_watch *watch, uint32_t events)
+{
+	struct conn *conn = loop_owner(watch, struct conn, channel);
+	int err = 0;
+
+	(void)events;
+	if (!conn->handshake)
+		err = handshake_new(&conn->handshake, conn->profile, conn->req.fd);
+	if (err)
+		err = -EIO;
+	else
+		err = handshake_step(conn->handshake);
+	if (err != -EAGAIN) {
+		conn_end(conn, -err);
+		return;
+	}
+	if (conn->events == handshake_events(conn->handshake))
+		return;
+	conn->events = handshake_events(conn->handshake);
+	err = loop_rewatch(conn->agent->loop, watch, conn->events);
+	if (err)
+		conn_end(conn, EIO);
+}
+
+static int conn_authorise(struct conn *conn)
+{
+	conn->profile = profiles_get(conn->agent->profiles, conn->req.profile);
+	if (!conn->profile)
+		return -ENOENT;
+	return profile_allows(conn->profile, conn->req.owner_uid) ? 0 : -EACCES;
+}
+
+/* Takes the descriptor in @req. */
+static void conn_new(struct agent *agent, const struct itls_nl_request *req)
+{
+	struct conn *conn = calloc(1, sizeof(*conn));
+	int err;
+
+	if (!conn) {
+		close(req->fd); /* fails the request */
+		tally(agent, EIO);
+		return;
+	}
+	conn->agent = agent;
+	conn->req = *req;
+	conn->channel.fd = req->fd;
+	conn->channel.ready = conn_ready;
+	conn->deadline.fire = conn_deadline;
+	LIST_INSERT_HEAD(&agent->conns, conn, entry);
+	agent->n_conns++;
+	err = conn_authorise(conn);
+	if (!err && loop_watch(agent->loop, &conn->channel, EPOLLIN))
+		err = -EIO;
+	if (err) {
+		conn_end(conn, -err);
+		return;
+	}
+	conn->events = EPOLLIN;
+	loop_arm(agent->loop, &conn->deadline, req->deadline_ms);
+}
+
+/* Requests */
+
+static void agent_break(struct agent *agent, int err)
+{
+	log_error("%s", itls_nl_error(agent->nl));
+	agent->error = err;
+	loop_stop(agent->loop);
+}
+
+static bool error_passes(int err)
+{
+	return err == -EMFILE || err == -ENFILE || err == -ENOMEM || err == -ENOBUFS || err == -EINTR;
+}
+
+/*
+ * conn_end() inside conn_new() may call back here when a request was refused
+ * at once; @waiting is cleared first, so that goes one level deep at most.
+ */
+static void agent_accept(struct agent *agent)
+{
+	struct itls_nl_request req;
+	int err;
+
+	agent->waiting = false;
+	while (!agent->draining && !agent->error) {
+		if (agent->n_conns >= agent->max) {
+			agent->waiting = true;
+			return;
+		}
+		err = itls_nl_accept(agent->nl, &req);
+		if (err == -EAGAIN)
+			return;
+		if (err && !error_passes(err)) {
+			agent_break(agent, err);
+			return;
+		}
+		if (err) {
+			if (tally(agent, EIO))
+				log_warning("%s", itls_nl_error(agent->nl));
+			loop_arm(agent->loop, &agent->retry, AGENT_RETRY_MS);
+			return;
+		}
+		conn_new(agent, &req);
+	}
+}
+
+static void agent_retry(struct loop_timer *timer)
+{
+	agent_accept(loop_owner(timer, struct agent, retry));
+}
+
+static void agent_ready(struct loop_watch *watch, uint32_t events)
+{
+	struct agent *agent = loop_owner(watch, struct agent, ready);
+	int err = itls_nl_drain(agent->nl);
+
+	(void)events;
+	if (err && err != -ENOBUFS)
+		agent_break(agent, err);
+	else
+		agent_accept(agent);
+}
+
+static int agent_register(struct agent *agent)
+{
+	int err = itls_nl_open(&agent->nl);
+
+	if (!err)
+		err = itls_nl_agent(agent->nl);
+	if (err) {
+		log_error("%s", agent->nl ? itls_nl_error(agent->nl) : "out of memory");
+		return err;
+	}
+	agent->ready.fd = itls_nl_fd(agent->nl);
+	agent->ready.ready = agent_ready;
+	return loop_watch(agent->loop, &agent->ready, EPOLLIN);
+}
+
+int agent_start(struct agent **agentp, struct loop *loop, struct profiles *set, unsigned int max)
+{
+	struct agent *agent = calloc(1, sizeof(*agent));
+	int err;
+
+	if (!agent) {
+		profiles_free(set);
+		return -ENOMEM;
+	}
+	LIST_INIT(&agent->conns);
+	agent->loop = loop;
+	agent->profiles = set;
+	agent->max = max;
+	agent->retry.fire = agent_retry;
+	agent->tally.fire = tally_fire;
+	err = agent_register(agent);
+	if (err) {
+		agent_free(agent);
+		return err;
+	}
+	*agentp = agent;
+	agent_accept(agent); /* what came before we listened */
+	return 0;
+}
+
+void agent_configure(struct agent *agent, struct profiles *set, unsigned int max)
+{
+	profiles_free(agent->profiles);
+	agent->profiles = set;
+	agent->max = max;
+	if (agent->waiting)
+		agent_accept(agent);
+}
+
+const struct profiles *agent_profiles(const struct agent *agent)
+{
+	return agent->profiles;
+}
+
+void agent_drain(struct agent *agent)
+{
+	if (!agent->draining)
+		loop_unwatch(agent->loop, &agent->ready);
+	agent->draining = true;
+	agent->waiting = false;
+	if (!agent->n_conns)
+		loop_stop(agent->loop);
+}
+
+int agent_error(const struct agent *agent)
+{
+	return agent->error;
+}
+
+void agent_free(struct agent *agent)
+{
+	struct conn *conn;
+
+	if (!agent)
+		return;
+	while ((conn = LIST_FIRST(&agent->conns)))
+		conn_free(conn); /* closing the channel fails the request */
+	loop_disarm(agent->loop, &agent->retry);
+	loop_disarm(agent->loop, &agent->tally);
+	profiles_free(agent->profiles);
+	itls_nl_close(agent->nl);
+	free(agent);
+}

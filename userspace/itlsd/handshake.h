@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * One TLS server handshake over one non-blocking descriptor.  Knows GnuTLS and
+ * the descriptor; not where it came from, and no netlink.
+ */
+#ifndef ITLSD_HANDSHAKE_H
+#define ITLSD_HANDSHAKE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "keys.h"
+
+struct handshake;
+struct profile;
+
+/* Valid from a step that returned 0 until handshake_free(). */
+struct handshake_result {
+	union keys tx;			/* what the server writes */
+	union keys rx;
+	size_t tx_len;
+	size_t rx_len;
+	const char *alpn;		/* NULL: none; the same for sni */
+	const char *sni;
+	bool resumed;
+	const uint8_t *prefix;		/* plaintext GnuTLS read too far */
+	size_t prefix_len;
+};
+
+/* Once per process.  @debug: GnuTLS reports what it does to the log. */
+int handshake_setup(bool debug);
+
+/* Takes a reference on @profile.  @fd stays the caller's. */
+int handshake_new(struct handshake **hp, struct profile *profile, int fd);
+/* Wipes the keys. */
+void handshake_free(struct handshake *h);
+
+/*
+ * Goes as far as it can.  0: done and all output written.  -EAGAIN: call again
+ * when the descriptor is ready for handshake_events().  Any other: failed, and
+ * an alert was tried:
+ *   -EPROTO      the client broke the protocol, or refused what we offer
+ *   -ECONNRESET  the client, or the connection, went away
+ *   -EIO         it is us: memory, a GnuTLS error
+ */
+int handshake_step(struct handshake *h);
+uint32_t handshake_events(const struct handshake *h);
+
+const struct handshake_result *handshake_result(const struct handshake *h);
+/* The reason of a failure, or what was negotiated; one line. */
+const char *handshake_text(struct handshake *h);
+/* Alerts of a failed handshake, -1: none. */
+int handshake_alert_tx(const struct handshake *h);
+int handshake_alert_rx(const struct handshake *h);
+
+#endif

@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * itlsd: starts things in order, stops them in reverse.  Command line,
+ * signals, reload.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "agent.h"
+#include "config.h"
+#include "guard.h"
+#include "handshake.h"
+#include "log.h"
+#include "loop.h"
+#include "notify.h"
+#include "profile.h"
+
+#define DRAIN_MS	3000	/* what SIGTERM gives to handshakes under way */
+#define EXIT_UNLOADED	3	/* the unit does not restart on it */
+
+#ifndef ITLS_RELEASE
+#define ITLS_RELEASE "unreleased"
+#endif
+
+struct options {
+	const char *config;
+	bool check;
+	bool debug;
+};
+
+struct daemon {
+	const struct options *options;
+	struct loop *loop;
+	struct agent *agent;
+	struct loop_watch signals;
+	struct loop_timer drain;
+	bool stopping;
+};
+
+static const char usage[] =
+	"usage: itlsd [-d] [-f] [-c FILE]\n"
+	"       itlsd --check [FILE]\n"
+	"\n"
+	"  -c, --config FILE  configuration (default " CONFIG_DEFAULT_PATH ")\n"
+	"      --check        check the configuration, serve nothing: 0 good, 1 bad\n"
+	"  -d, --debug        log every handshake and what GnuTLS does\n"
+	"  -f, --foreground   accepted for habit: itlsd always stays in the foreground\n"
+	"  -V, --version      print the version\n"
+	"  -h, --help         print this\n";
+
+/* Configuration */
+
+/* --check prints them bare: editors and 'itlsctl doctor' read "FILE:LINE: text". */
+static void print_messages(const struct config *cfg, bool bare)
+{
+	const struct config_message *msg;
+
+	for (msg = cfg->messages; msg < cfg->messages + cfg->n_messages; msg++) {
+		if (bare)
+			fprintf(stderr, "%s\n", msg->text);
+		else
+			log_write(msg->warning ? LOG_LEVEL_WARNING : LOG_LEVEL_ERROR, "%s", msg->text);
+	}
+}
+
+/* Reads, builds and prints all mistakes.  The caller takes *cfgp and *set. */
+static int load(const struct options *options, const struct profiles *old, struct config **cfgp,
+		struct profiles **set)
+{
+	const char *path = options->config;
+	struct config *cfg;
+	int err = config_read(path, &cfg);
+
+	if (err) {
+		log_error("%s: %s", path, strerror(-err));
+		return err;
+	}
+	err = profiles_build(cfg, old, set);
+	print_messages(cfg, options->check);
+	if (err && !cfg->n_errors)
+		log_error("%s: %s: free some memory and try again", path, strerror(-err));
+	if (err) {
+		config_free(cfg);
+		return err;
+	}
+	*cfgp = cfg;
+	return 0;
+}
+
+static int check(const struct options *options)
+{
+	struct profiles *set;
+	struct config *cfg;
+
+	if (load(options, NULL, &cfg, &set))
+		return EXIT_FAILURE;
+	printf("%s: good: %u profile%s\n", options->config, profiles_count(set), profiles_count(set) == 1 ? "" : "s");
+	profiles_free(set);
+	config_free(cfg);
+	return EXIT_SUCCESS;
+}
+
+static void announce(const struct profiles *set)
+{
+	char status[64];
+
+	snprintf(status, sizeof(status), "serving %u profile%s", profiles_count(set),
+		 profiles_count(set) == 1 ? "" : "s");
+	log_info("%s", status);
+	notify_ready(status);
+}
+
+static void apply_log_level(const struct daemon *d, const struct config *cfg)
+{
+	if (!d->options->debug)
+		log_set_level(cfg->log_level);
+}
+
+/* Signals */
+
+static void reload(struct daemon *d)
+{
+	struct profiles *set;
+	struct config *cfg;
+
+	notify_reloading();
+	if (load(d->options, agent_profiles(d->agent), &cfg, &set)) {
+		log_error("the configuration is bad: the old one stays: mend it and send SIGHUP again");
+		notify_ready("serving the old configuration, the new one is bad");
+		return;
+	}
+	apply_log_level(d, cfg);
+	agent_configure(d->agent, set, cfg->max_handshakes);
+	announce(set);
+	config_free(cfg);
+}
+
+static void drain_over(struct loop_timer *timer)
+{
+	loop_stop(loop_owner(timer, struct daemon, drain)->loop);
+}
+
+static void stop(struct daemon *d)
+{
+	if (d->stopping) { /* asked twice: at once */
+		loop_stop(d->loop);
+		return;
+	}
+	d->stopping = true;
+	notify_stopping();
+	loop_arm(d->loop, &d->drain, DRAIN_MS);
+	agent_drain(d->agent);
+}
+
+static void signals_ready(struct loop_watch *watch, uint32_t events)
+{
+	struct daemon *d = loop_owner(watch, struct daemon, signals);
+	struct signalfd_siginfo info;
+
+	(void)events;
+	if (read(watch->fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	if (info.ssi_signo != SIGHUP)
+		stop(d);
+	else if (!d->stopping)
+		reload(d);
+}
+
+static int signals_open(struct daemon *d)
+{
+	sigset_t set;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	d->signals.ready = signals_ready;
+	d->signals.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (d->signals.fd < 0)
+		return -errno;
+	return loop_watch(d->loop, &d->signals, EPOLLIN);
+}
+
+/* Start and stop */
+
+static int serve_configured(struct daemon *d)
+{
+	struct profiles *set;
+	struct config *cfg;
+	int err;
+
+	err = load(d->options, NULL, &cfg, &set);
+	if (err)
+		return err;
+	apply_log_level(d, cfg);
+	err = agent_start(&d->agent, d->loop, set, cfg->max_handshakes);
+	config_free(cfg);
+	if (err)
+		return err;
+	announce(set);
+	err = loop_run(d->loop);
+	if (err)
+		log_error("epoll: %s", strerror(-err));
+	else
+		err = agent_error(d->agent);
+	agent_free(d->agent);
+	return err;
+}
+
+static int serve(const struct options *options)
+{
+	struct daemon d = { .options = options, .drain.fire = drain_over };
+	int err = loop_new(&d.loop);
+
+	if (!err)
+		err = signals_open(&d);
+	if (err)
+		log_error("cannot set up the event loop: %s", strerror(-err));
+	else
+		err = serve_configured(&d);
+	if (d.signals.fd > 0)
+		close(d.signals.fd);
+	loop_free(d.loop);
+	if (d.agent && err == -ENOENT)
+		return EXIT_UNLOADED;
+	return err ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+static void parse(int argc, char **argv, struct options *options)
+{
+	static const struct option longs[] = {
+		{ "config", required_argument, NULL, 'c' },
+		{ "check", no_argument, NULL, 'C' },
+		{ "debug", no_argument, NULL, 'd' },
+		{ "foreground", no_argument, NULL, 'f' },
+		{ "version", no_argument, NULL, 'V' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int opt;
+
+	while ((opt = getopt_long(argc, argv, "c:dfVh", longs, NULL)) != -1) {
+		switch (opt) {
+		case 'c':
+			options->config = optarg;
+			break;
+		case 'C':
+			options->check = true;
+			break;
+		case 'd':
+			options->debug = true;
+			break;
+		case 'f':
+			break;
+		case 'V':
+			printf("itlsd %s\n", ITLS_RELEASE);
+			exit(EXIT_SUCCESS);
+		case 'h':
+			fputs(usage, stdout);
+			exit(EXIT_SUCCESS);
+		default:
+			fputs(usage, stderr);
+			exit(EXIT_FAILURE);
+		}
+	}
+	if (options->check && optind == argc - 1)
+		options->config = argv[optind++];
+	if (optind == argc)
+		return;
+	fprintf(stderr, "itlsd: unexpected argument '%s': name the configuration with --config\n%s",
+		argv[optind], usage);
+	exit(EXIT_FAILURE);
+}
+
+int main(int argc, char **argv)
+{
+	struct options options = { .config = CONFIG_DEFAULT_PATH };
+
+	log_open();
+	parse(argc, argv, &options);
+	if (options.debug)
+		log_set_level(LOG_LEVEL_DEBUG);
+	if (handshake_setup(options.debug)) {
+		log_error("cannot start GnuTLS: check its installation with 'gnutls-cli --version'");
+		return EXIT_FAILURE;
+	}
+	if (options.check)
+		return check(&options);
+	guard_process();
+	return serve(&options);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Server profiles ready for use: credentials, priority, ALPN, ticket key.
+ * Users count references, because a handshake may outlive a reload.
+ */
+#ifndef ITLSD_PROFILE_H
+#define ITLSD_PROFILE_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct config;
+struct profile;
+struct profiles;
+struct gnutls_session_int;	/* what gnutls_session_t points to */
+
+/*
+ * Builds all profiles of @cfg.  Mistakes are added to its messages; -EINVAL
+ * then, and *@set stays as it is.  Ticket keys of equally named profiles in
+ * @old (or NULL) live on.
+ */
+int profiles_build(struct config *cfg, const struct profiles *old, struct profiles **set);
+void profiles_free(struct profiles *set);
+unsigned int profiles_count(const struct profiles *set);
+
+/* A counted reference, or NULL: no such profile. */
+struct profile *profiles_get(const struct profiles *set, const char *name);
+struct profile *profile_ref(struct profile *profile);
+void profile_put(struct profile *profile);
+
+bool profile_allows(const struct profile *profile, uid_t uid);
+/* Sets up a new server session.  0 or a GnuTLS error. */
+int profile_apply(const struct profile *profile, struct gnutls_session_int *session);
+
+#endif
