@@ -129,7 +129,6 @@ int itls_ctx_install(struct itls_ctx *ctx, struct itls_tx *tx,
 		ctx->rx_cipher = itls_cipher_type(&rx->cipher);
 		itls_stats_add(ctx->sk, ITLS_STAT_CURR_RX, 1);
 		smp_store_release(&ctx->rx, rx);
-		itls_rx_check(ctx->sk, rx);
 	}
 	smp_store_release(&ctx->state, ITLS_STATE_ESTABLISHED);
 	return 0;

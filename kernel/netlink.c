@@ -331,6 +331,7 @@ static int establish(struct genl_info *info, struct itls_ctx *ctx,
 		o->tx = NULL;
 		o->rx = NULL;
 		itls_stats_add(sk, ITLS_STAT_HS_DONE, 1);
+		itls_rx_check(sk, ctx->rx);
 		if (itls_rx_is_ready(ctx->rx))
 			ctx->saved.data_ready(sk);
 		ctx->saved.state_change(sk);

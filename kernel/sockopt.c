@@ -54,6 +54,8 @@ static int install_rx(struct sock *sk, struct itls_ctx *ctx,
 	lock_sock(sk);
 	err = key_is_welcome(sk, ctx, key, false) ?:
 	      itls_ctx_install(ctx, NULL, rx);
+	if (!err)
+		itls_rx_check(sk, rx);
 	release_sock(sk);
 	if (err)
 		itls_rx_free(rx);

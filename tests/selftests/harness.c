@@ -100,6 +100,21 @@ int test_wait_ms(void)
 	return 5000 * deadline_scale;
 }
 
+bool test_is_asleep(pid_t tid)
+{
+	char path[64], state = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	f = fopen(path, "re");
+	if (!f)
+		return true;
+	if (fscanf(f, "%*d (%*[^)]) %c", &state) != 1)
+		state = 0;
+	fclose(f);
+	return state == 'S';
+}
+
 __attribute__((weak)) void test_after_each(void)
 {
 }

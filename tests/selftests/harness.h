@@ -52,6 +52,8 @@ _Noreturn void test_skip(const char *why);
 bool test_failed(void);
 /* Milliseconds that waiting for a condition may take before it counts as failed. */
 int test_wait_ms(void);
+/* A thread of this process sleeps in the kernel. */
+bool test_is_asleep(pid_t tid);
 
 /* Called in the parent after each test; a program may define it to put global state back. */
 void test_after_each(void);

@@ -55,4 +55,38 @@ FIXTURE_TEARDOWN(ktls)
 	peer_free(&self->peer);
 }
 
+/* Everything the peer sent has reached the socket. */
+static inline void arrived(struct ktls_data *self)
+{
+	sock_wait_received(self->fd, self->peer.sent);
+}
+
+static inline void expect_data(struct ktls_data *self, const void *data, size_t len)
+{
+	uint8_t *got = malloc(len + 1);
+
+	ASSERT_TRUE(got);
+	ASSERT_EQ((ssize_t)len, recv(self->fd, got, len, MSG_WAITALL));
+	EXPECT_MEMEQ(data, got, len);
+	free(got);
+}
+
+static inline void expect_nothing(struct ktls_data *self)
+{
+	char c;
+
+	EXPECT_ERRNO(EAGAIN, recv(self->fd, &c, 1, MSG_DONTWAIT));
+}
+
+/* The next record that the kernel sent. */
+static inline void expect_record(struct ktls_data *self, uint8_t type, const void *data, size_t len)
+{
+	static struct peer_record rec;
+
+	ASSERT_EQ(1, peer_recv(&self->peer, &rec));
+	EXPECT_EQ(type, rec.type);
+	ASSERT_EQ(len, rec.len);
+	EXPECT_MEMEQ(data, rec.data, len);
+}
+
 #endif

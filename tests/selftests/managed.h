@@ -106,4 +106,27 @@ static inline void expect_no_byte(int fd)
 	EXPECT_TRUE(n == 0 || (n < 0 && errno == ECONNRESET));
 }
 
+/* Data flows both ways. */
+static inline void expect_works(int server, struct peer *client)
+{
+	uint8_t buf[8];
+
+	peer_send(client, REC_DATA, "ping", 4);
+	ASSERT_EQ(4, recv(server, buf, sizeof(buf), 0));
+	EXPECT_MEMEQ("ping", buf, 4);
+	ASSERT_EQ(4, send(server, "pong", 4, 0));
+	ASSERT_EQ(1, peer_recv_all(client, buf, 4));
+	EXPECT_MEMEQ("pong", buf, 4);
+}
+
+static inline void expect_data(struct managed_data *self, const void *data, size_t len)
+{
+	uint8_t *got = malloc(len + 1);
+
+	ASSERT_TRUE(got);
+	ASSERT_EQ((ssize_t)len, recv(self->server, got, len, MSG_WAITALL));
+	EXPECT_MEMEQ(data, got, len);
+	free(got);
+}
+
 #endif

@@ -22,18 +22,6 @@ FIXTURE_VARIANT_ADD(managed, v6) {
 	.version = TLS_1_2_VERSION, .cipher = TLS_CIPHER_AES_GCM_128, .family = AF_INET6,
 };
 
-static void expect_works(int server, struct peer *client)
-{
-	uint8_t buf[8];
-
-	peer_send(client, REC_DATA, "ping", 4);
-	ASSERT_EQ(4, recv(server, buf, sizeof(buf), 0));
-	EXPECT_MEMEQ("ping", buf, 4);
-	ASSERT_EQ(4, send(server, "pong", 4, 0));
-	ASSERT_EQ(1, peer_recv_all(client, buf, 4));
-	EXPECT_MEMEQ("pong", buf, 4);
-}
-
 static void expect_plain(int server, int client)
 {
 	char buf[8];
@@ -191,21 +179,7 @@ static void *accept_one(void *arg)
 	return NULL;
 }
 
-static bool is_asleep(pid_t tid)
-{
-	char path[64], state = 0;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
-	f = fopen(path, "re");
-	if (!f)
-		return true;
-	if (fscanf(f, "%*d (%*[^)]) %c", &state) != 1)
-		state = 0;
-	fclose(f);
-	return state == 'S';
-}
-
+/* A thread that sleeps in accept() while another marks the listener. */
 /* A thread that sleeps in accept() while another marks the listener. */
 TEST_F(managed, blocked_accept_when_marked)
 {
@@ -215,7 +189,7 @@ TEST_F(managed, blocked_accept_when_marked)
 	close(self->listener);
 	self->listener = a.listener = sock_listen(variant->family);
 	ASSERT_EQ(0, pthread_create(&thread, NULL, accept_one, &a));
-	while (!a.tid || !is_asleep(a.tid))
+	while (!a.tid || !test_is_asleep(a.tid))
 		sched_yield();
 	ulp_require(self->listener);
 	ASSERT_EQ(0, listener_mark(self->listener, PROFILE));
@@ -278,7 +252,7 @@ static void blocked_accept_case(struct managed_data *self, int family, enum firs
 	close(self->listener);
 	self->listener = a.listener = sock_listen(family);
 	ASSERT_EQ(0, pthread_create(&thread, NULL, accept_one, &a));
-	while (!a.tid || !is_asleep(a.tid))
+	while (!a.tid || !test_is_asleep(a.tid))
 		sched_yield();
 	ulp_require(self->listener);
 	ASSERT_EQ(0, listener_mark(self->listener, PROFILE));
@@ -336,7 +310,7 @@ TEST_F(managed, blocked_accept_then_close)
 	close(self->listener);
 	self->listener = a.listener = sock_listen(variant->family);
 	ASSERT_EQ(0, pthread_create(&thread, NULL, accept_one, &a));
-	while (!a.tid || !is_asleep(a.tid))
+	while (!a.tid || !test_is_asleep(a.tid))
 		sched_yield();
 	ulp_require(self->listener);
 	ASSERT_EQ(0, listener_mark(self->listener, PROFILE));

@@ -317,6 +317,30 @@ int peer_recv_all(struct peer *peer, uint8_t *out, size_t len)
 	return records;
 }
 
+static void *drain_run(void *arg)
+{
+	struct peer_drain *d = arg;
+	uint8_t *want = alloc_pattern(d->len, d->offset), *got = malloc(d->len + 1);
+
+	ASSERT_TRUE(got);
+	d->records = peer_recv_all(d->peer, got, d->len);
+	ASSERT_MEMEQ(want, got, d->len);
+	free(want);
+	free(got);
+	return NULL;
+}
+
+void peer_drain_start(struct peer_drain *d, struct peer *peer, size_t len, uint64_t offset)
+{
+	*d = (struct drain){ .peer = peer, .len = len, .offset = offset };
+	ASSERT_EQ(0, pthread_create(&d->thread, NULL, drain_run, d));
+}
+
+void peer_drain_join(struct peer_drain *d)
+{
+	ASSERT_EQ(0, pthread_join(d->thread, NULL));
+}
+
 void peer_expect_silence(struct peer *peer, int fd)
 {
 	/* What fd handed to TCP has been acknowledged, so it is in our queue by now. */

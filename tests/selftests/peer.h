@@ -9,6 +9,7 @@
 #define SELFTEST_PEER_H
 
 #include <linux/tls.h>
+#include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -88,6 +89,21 @@ int peer_recv(struct peer *peer, struct peer_record *rec);
 size_t peer_recv_data(struct peer *peer, uint8_t *out, size_t room);
 /* Reads data records until len bytes of content have come; returns how many records it took. */
 int peer_recv_all(struct peer *peer, uint8_t *out, size_t len);
+/*
+ * Reads len bytes of the pattern from offset on, in a thread, while the test
+ * sends; records tells in how many records they came.
+ */
+struct peer_drain {
+	struct peer *peer;
+	size_t len;
+	uint64_t offset;
+	int records;
+	pthread_t thread;
+};
+
+void peer_drain_start(struct peer_drain *d, struct peer *peer, size_t len, uint64_t offset);
+void peer_drain_join(struct peer_drain *d);
+
 /* Nothing has arrived and nothing is under way from fd, the other end. */
 void peer_expect_silence(struct peer *peer, int fd);
 

@@ -160,6 +160,24 @@ void sock_send_all(int fd, const void *data, size_t len)
 	}
 }
 
+size_t sock_fill(int fd, const uint8_t *data, size_t len, size_t chunk)
+{
+	size_t sent = 0, n_max;
+	ssize_t n;
+
+	while (sent < len) {
+		n_max = len - sent < chunk ? len - sent : chunk;
+		n = send(fd, data + sent, n_max, MSG_DONTWAIT);
+		if (n < 0) {
+			ASSERT_EQ(EAGAIN, errno);
+			return sent;
+		}
+		ASSERT_LT(0, n);
+		sent += n;
+	}
+	return sent;
+}
+
 void sock_recv_all(int fd, void *data, size_t len)
 {
 	uint8_t *p = data;

@@ -34,6 +34,8 @@ void sock_wait_acked(int fd);
 
 /* Whole transfers; a socket that fails or falls silent ends the test. */
 void sock_send_all(int fd, const void *data, size_t len);
+/* Sends in pieces of at most chunk until the socket would block; returns how much it took. */
+size_t sock_fill(int fd, const uint8_t *data, size_t len, size_t chunk);
 void sock_recv_all(int fd, void *data, size_t len);
 /* Reads up to the end of the stream; returns how much came. */
 size_t sock_recv_eof(int fd, void *data, size_t size);

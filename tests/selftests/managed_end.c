@@ -1,0 +1,499 @@
+// SPDX-License-Identifier: GPL-2.0
+/* How managed connections end: what the server sees, and the client finds on the wire, to the last alert. */
+#define _GNU_SOURCE
+#include "managed.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <sys/epoll.h>
+
+FIXTURE_VARIANT_ADD(managed, tls12_128_v4) {
+	.version = TLS_1_2_VERSION, .cipher = TLS_CIPHER_AES_GCM_128, .family = AF_INET,
+};
+
+FIXTURE_VARIANT_ADD(managed, tls12_256_v6) {
+	.version = TLS_1_2_VERSION, .cipher = TLS_CIPHER_AES_GCM_256, .family = AF_INET6,
+};
+
+FIXTURE_VARIANT_ADD(managed, tls13_128_v6) {
+	.version = TLS_1_3_VERSION, .cipher = TLS_CIPHER_AES_GCM_128, .family = AF_INET6,
+};
+
+FIXTURE_VARIANT_ADD(managed, tls13_256_v4) {
+	.version = TLS_1_3_VERSION, .cipher = TLS_CIPHER_AES_GCM_256, .family = AF_INET,
+};
+
+enum {
+	ALERT_CLOSE_NOTIFY = 0,
+	ALERT_UNEXPECTED_MESSAGE = 10,
+	ALERT_BAD_RECORD_MAC = 20,
+	ALERT_RECORD_OVERFLOW = 22,
+	ALERT_HANDSHAKE_FAILURE = 40,
+	ALERT_USER_CANCELED = 90,
+	LEVEL_WARNING = 1,
+	LEVEL_FATAL = 2,
+};
+
+/* The next record is this alert; behind it comes FIN and nothing else. */
+static void expect_alert(struct managed_data *self, uint8_t level, uint8_t description)
+{
+	static struct peer_record rec;
+
+	ASSERT_EQ(1, peer_recv(&self->client, &rec));
+	ASSERT_EQ(REC_ALERT, rec.type);
+	ASSERT_EQ(2, rec.len);
+	EXPECT_EQ(level, rec.data[0]);
+	EXPECT_EQ(description, rec.data[1]);
+	EXPECT_EQ(0, peer_recv(&self->client, &rec));
+}
+
+/* The connection is over for the reader with this error, and stays so. */
+static void expect_over(struct managed_data *self, int want)
+{
+	char buf[64];
+	int i;
+
+	ASSERT_NE(0, sock_poll(self->server, POLLIN, test_wait_ms()));
+	for (i = 0; i < 4; i++)
+		EXPECT_ERRNO(want, recv(self->server, buf, sizeof(buf), 0));
+	EXPECT_EQ(-1, send(self->server, "x", 1, MSG_NOSIGNAL | MSG_DONTWAIT));
+}
+
+static void expect_eof(struct managed_data *self)
+{
+	char buf[64];
+	int i;
+
+	for (i = 0; i < 4; i++)
+		EXPECT_EQ(0, recv(self->server, buf, sizeof(buf), 0));
+	EXPECT_TRUE(sock_poll(self->server, POLLIN, 0) & POLLIN);
+}
+
+/* ---- ends: the peer's ---- */
+
+TEST_F(managed, close_notify_is_eof)
+{
+	static struct peer_record rec;
+
+	managed_establish(self);
+	peer_send(&self->client, REC_DATA, "bye", 3);
+	peer_alert(&self->client, LEVEL_WARNING, ALERT_CLOSE_NOTIFY);
+	expect_data(self, "bye", 3);
+	expect_eof(self);
+	EXPECT_EQ(ALERT_CLOSE_NOTIFY, info_get(self->server).alert_rx);
+	EXPECT_EQ(1, stat_get("RxCloseNotify"));
+	/* RFC 8446 6.1: our own direction stays open. */
+	ASSERT_EQ(2, send(self->server, "ok", 2, 0));
+	ASSERT_EQ(1, peer_recv(&self->client, &rec));
+	EXPECT_EQ(2, rec.len);
+	EXPECT_EQ(0, stat_get("RxTruncated"));
+}
+
+TEST_F(managed, close_notify_then_fin)
+{
+	managed_establish(self);
+	peer_alert(&self->client, LEVEL_WARNING, ALERT_CLOSE_NOTIFY);
+	ASSERT_EQ(0, shutdown(self->client.fd, SHUT_WR));
+	EXPECT_TRUE(sock_poll(self->server, POLLIN, test_wait_ms()) & POLLIN);
+	expect_eof(self);
+	EXPECT_EQ(0, stat_get("RxTruncated"));
+}
+
+TEST_F(managed, close_notify_wakes_epoll)
+{
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLRDHUP | EPOLLET };
+	int ep = epoll_create1(EPOLL_CLOEXEC);
+
+	managed_establish(self);
+	ASSERT_EQ(0, epoll_ctl(ep, EPOLL_CTL_ADD, self->server, &ev));
+	epoll_wait(ep, &ev, 1, 0);
+	peer_alert(&self->client, LEVEL_WARNING, ALERT_CLOSE_NOTIFY);
+	ASSERT_EQ(1, epoll_wait(ep, &ev, 1, test_wait_ms()));
+	EXPECT_TRUE(ev.events & EPOLLIN);
+	expect_eof(self);
+	close(ep);
+}
+
+TEST_F(managed, data_after_close_notify_is_ignored)
+{
+	managed_establish(self);
+	peer_alert(&self->client, LEVEL_WARNING, ALERT_CLOSE_NOTIFY);
+	peer_send(&self->client, REC_DATA, "more", 4);
+	sock_wait_received(self->server, self->client.sent);
+	expect_eof(self);
+}
+
+TEST_F(managed, fin_without_close_notify_is_truncation)
+{
+	char buf[8];
+
+	managed_establish(self);
+	peer_send(&self->client, REC_DATA, "cut", 3);
+	ASSERT_EQ(0, shutdown(self->client.fd, SHUT_WR));
+	expect_data(self, "cut", 3);
+	EXPECT_ERRNO(ECONNRESET, recv(self->server, buf, sizeof(buf), 0));
+	EXPECT_ERRNO(ECONNRESET, recv(self->server, buf, sizeof(buf), 0));
+	EXPECT_EQ(1, stat_get("RxTruncated"));
+}
+
+TEST_F(managed, fin_inside_a_record_is_truncation)
+{
+	uint8_t rec[REC_SPACE];
+	size_t len;
+
+	managed_establish(self);
+	len = peer_seal(&self->client.tx, REC_DATA, "cut off", 7, 0, rec);
+	peer_send_raw(&self->client, rec, len - 1);
+	ASSERT_EQ(0, shutdown(self->client.fd, SHUT_WR));
+	ASSERT_NE(0, sock_poll(self->server, POLLIN, test_wait_ms()));
+	EXPECT_ERRNO(ECONNRESET, recv(self->server, rec, sizeof(rec), 0));
+	EXPECT_EQ(1, stat_get("RxTruncated"));
+}
+
+TEST_F(managed, fin_wakes_a_blocked_reader)
+{
+	managed_establish(self);
+	ASSERT_EQ(0, shutdown(self->client.fd, SHUT_WR));
+	EXPECT_ERRNO(ECONNRESET, recv(self->server, (char[8]){}, 8, 0));
+}
+
+TEST_F(managed, reset_by_peer)
+{
+	managed_establish(self);
+	sock_reset(self->client.fd);
+	self->client.fd = -1;
+	ASSERT_NE(0, sock_poll(self->server, POLLHUP, test_wait_ms()));
+	EXPECT_ERRNO(ECONNRESET, recv(self->server, (char[8]){}, 8, 0));
+}
+
+TEST_F(managed, fatal_alert_is_reset)
+{
+	static struct peer_record rec;
+
+	managed_establish(self);
+	peer_send(&self->client, REC_DATA, "last", 4);
+	peer_alert(&self->client, LEVEL_FATAL, ALERT_HANDSHAKE_FAILURE);
+	expect_data(self, "last", 4);
+	expect_over(self, ECONNRESET);
+	EXPECT_EQ(ALERT_HANDSHAKE_FAILURE, info_get(self->server).alert_rx);
+	EXPECT_EQ(1, stat_get("RxAlert"));
+	/* RFC 8446 6.2: no answer to a fatal alert, the connection just ends. */
+	EXPECT_EQ(0, peer_recv(&self->client, &rec));
+}
+
+TEST_F(managed, user_canceled_changes_nothing)
+{
+	managed_establish(self);
+	peer_alert(&self->client, LEVEL_WARNING, ALERT_USER_CANCELED);
+	peer_send(&self->client, REC_DATA, "still", 5);
+	expect_data(self, "still", 5);
+	peer_alert(&self->client, LEVEL_WARNING, ALERT_CLOSE_NOTIFY);
+	expect_eof(self);
+}
+
+/* RFC 8446 6: in TLS 1.3 the level of an alert says nothing. */
+TEST_F(managed, warning_level_of_other_alerts)
+{
+	managed_establish(self);
+	peer_alert(&self->client, LEVEL_WARNING, ALERT_HANDSHAKE_FAILURE);
+	if (variant->version == TLS_1_3_VERSION) {
+		expect_over(self, ECONNRESET);
+	} else {
+		peer_send(&self->client, REC_DATA, "still", 5);
+		expect_data(self, "still", 5);
+	}
+}
+
+/* ---- ends: wrong records ---- */
+
+static void expect_fatal(struct managed_data *self, int want, uint8_t alert)
+{
+	expect_over(self, want);
+	EXPECT_EQ(alert, info_get(self->server).alert_tx);
+	EXPECT_EQ(1, stat_get("TxAlert"));
+	expect_alert(self, LEVEL_FATAL, alert);
+	EXPECT_EQ(0, stat_get("TxCloseNotify"));
+}
+
+TEST_F(managed, corrupt_record)
+{
+	uint8_t rec[REC_SPACE];
+	size_t len;
+
+	managed_establish(self);
+	peer_send(&self->client, REC_DATA, "good", 4);
+	len = peer_seal(&self->client.tx, REC_DATA, "evil", 4, 0, rec);
+	rec[len - 1] ^= 1;
+	peer_send_raw(&self->client, rec, len);
+	expect_data(self, "good", 4);
+	expect_fatal(self, EBADMSG, ALERT_BAD_RECORD_MAC);
+	EXPECT_EQ(1, stat_get("RxDecryptError"));
+}
+
+TEST_F(managed, record_too_long)
+{
+	uint8_t header[REC_HEADER] = {
+		REC_DATA, 3, 3, (REC_MAX + 2049) >> 8, (REC_MAX + 2049) & 255,
+	};
+
+	managed_establish(self);
+	peer_send_raw(&self->client, header, sizeof(header));
+	expect_fatal(self, EMSGSIZE, ALERT_RECORD_OVERFLOW);
+	EXPECT_EQ(1, stat_get("RxProtocolError"));
+}
+
+TEST_F(managed, content_too_long)
+{
+	uint8_t *data = alloc_pattern(REC_MAX + 1, 0);
+
+	managed_establish(self);
+	peer_send(&self->client, REC_DATA, data, REC_MAX + 1);
+	expect_fatal(self, EMSGSIZE, ALERT_RECORD_OVERFLOW);
+	free(data);
+}
+
+static void out_of_place(struct managed_data *self, uint8_t type, const void *data, size_t len)
+{
+	managed_establish(self);
+	peer_send(&self->client, REC_DATA, "good", 4);
+	peer_send(&self->client, type, data, len);
+	peer_send(&self->client, REC_DATA, "late", 4);
+	expect_data(self, "good", 4);
+	expect_fatal(self, EPROTO, ALERT_UNEXPECTED_MESSAGE);
+	EXPECT_EQ(1, stat_get("RxProtocolError"));
+}
+
+TEST_F(managed, key_update_is_refused)
+{
+	out_of_place(self, REC_HANDSHAKE, "\x18\0\0\1\0", 5);
+}
+
+TEST_F(managed, renegotiation_is_refused)
+{
+	out_of_place(self, REC_HANDSHAKE, "\1\0\0\2\3\3", 6);
+}
+
+TEST_F(managed, change_cipher_spec_is_refused)
+{
+	out_of_place(self, REC_CCS, "\1", 1);
+}
+
+TEST_F(managed, unknown_type_is_refused)
+{
+	out_of_place(self, 99, "?", 1);
+}
+
+TEST_F(managed, malformed_alert)
+{
+	static struct peer_record rec;
+
+	managed_establish(self);
+	peer_send(&self->client, REC_ALERT, "\2", 1);
+	expect_over(self, EPROTO);
+	ASSERT_EQ(1, peer_recv(&self->client, &rec));
+	EXPECT_EQ(REC_ALERT, rec.type);
+	EXPECT_EQ(LEVEL_FATAL, rec.data[0]);
+}
+
+TEST_F(managed, cleartext_after_the_handshake)
+{
+	static struct peer_record rec;
+
+	managed_establish(self);
+	peer_send_raw(&self->client, "GET / HTTP/1.0\r\n\r\n", 18);
+	ASSERT_NE(0, sock_poll(self->server, POLLIN, test_wait_ms()));
+	EXPECT_EQ(-1, recv(self->server, rec.data, sizeof(rec.data), 0));
+	ASSERT_EQ(1, peer_recv(&self->client, &rec));
+	EXPECT_EQ(REC_ALERT, rec.type);
+	EXPECT_EQ(LEVEL_FATAL, rec.data[0]);
+}
+
+/* A record of two alerts, the first of which is close_notify, is malformed too. */
+TEST_F(managed, two_alerts_in_a_record)
+{
+	managed_establish(self);
+	peer_send(&self->client, REC_ALERT, "\1\0\1\0", 4);
+	expect_over(self, EPROTO);
+}
+
+/* ---- ends: the server's ---- */
+
+TEST_F(managed, close_sends_close_notify)
+{
+	uint8_t buf[8];
+
+	managed_establish(self);
+	ASSERT_EQ(4, send(self->server, "last", 4, 0));
+	close(self->server);
+	self->server = -1;
+	ASSERT_EQ(1, peer_recv_all(&self->client, buf, 4));
+	expect_alert(self, LEVEL_WARNING, ALERT_CLOSE_NOTIFY);
+	EXPECT_EQ(1, stat_get("TxCloseNotify"));
+}
+
+TEST_F(managed, close_without_data)
+{
+	managed_establish(self);
+	close(self->server);
+	self->server = -1;
+	expect_alert(self, LEVEL_WARNING, ALERT_CLOSE_NOTIFY);
+}
+
+TEST_F(managed, shutdown_write)
+{
+	struct itls_info info;
+	uint8_t buf[8];
+
+	managed_establish(self);
+	ASSERT_EQ(4, send(self->server, "last", 4, 0));
+	ASSERT_EQ(0, shutdown(self->server, SHUT_WR));
+	EXPECT_ERRNO(EPIPE, send(self->server, "x", 1, MSG_NOSIGNAL));
+	ASSERT_EQ(1, peer_recv_all(&self->client, buf, 4));
+	expect_alert(self, LEVEL_WARNING, ALERT_CLOSE_NOTIFY);
+	info = info_get(self->server);
+	EXPECT_EQ(ALERT_CLOSE_NOTIFY, info.alert_tx);
+	/* Reading goes on until the peer ends it. */
+	peer_send(&self->client, REC_DATA, "answer", 6);
+	expect_data(self, "answer", 6);
+	peer_alert(&self->client, LEVEL_WARNING, ALERT_CLOSE_NOTIFY);
+	expect_eof(self);
+	/* close() says nothing twice. */
+	close(self->server);
+	self->server = -1;
+	EXPECT_EQ(1, stat_get("TxCloseNotify"));
+}
+
+TEST_F(managed, shutdown_both)
+{
+	managed_establish(self);
+	ASSERT_EQ(0, shutdown(self->server, SHUT_RDWR));
+	expect_alert(self, LEVEL_WARNING, ALERT_CLOSE_NOTIFY);
+	EXPECT_GE(0, recv(self->server, (char[8]){}, 8, 0));
+}
+
+TEST_F(managed, shutdown_read_only)
+{
+	uint8_t buf[8];
+
+	managed_establish(self);
+	ASSERT_EQ(0, shutdown(self->server, SHUT_RD));
+	EXPECT_EQ(0, recv(self->server, buf, sizeof(buf), 0));
+	ASSERT_EQ(2, send(self->server, "ok", 2, 0));
+	EXPECT_EQ(1, peer_recv_all(&self->client, buf, 2));
+}
+
+TEST_F(managed, close_after_msg_more)
+{
+	uint8_t buf[8];
+
+	managed_establish(self);
+	ASSERT_EQ(4, send(self->server, "open", 4, MSG_MORE));
+	close(self->server);
+	self->server = -1;
+	ASSERT_EQ(1, peer_recv_all(&self->client, buf, 4));
+	EXPECT_MEMEQ("open", buf, 4);
+	expect_alert(self, LEVEL_WARNING, ALERT_CLOSE_NOTIFY);
+}
+
+/* The send buffer is full in the middle of a record: it is completed, then close_notify. */
+static void close_full(struct managed_data *self, bool by_shutdown)
+{
+	uint8_t *data = alloc_pattern(8 << 20, 0), *got = malloc(8 << 20);
+	size_t sent = 0;
+	ssize_t n;
+
+	ASSERT_TRUE(got);
+	managed_establish(self);
+	sock_set_int(self->server, SOL_SOCKET, SO_SNDBUF, 30000);
+	do {
+		n = send(self->server, data + sent, (8 << 20) - sent, MSG_DONTWAIT);
+		sent += n > 0 ? n : 0;
+	} while (n > 0);
+	ASSERT_EQ(EAGAIN, errno);
+	if (by_shutdown) {
+		ASSERT_EQ(0, shutdown(self->server, SHUT_WR));
+	} else {
+		close(self->server);
+		self->server = -1;
+	}
+	peer_recv_all(&self->client, got, sent);
+	EXPECT_MEMEQ(data, got, sent);
+	expect_alert(self, LEVEL_WARNING, ALERT_CLOSE_NOTIFY);
+	free(data);
+	free(got);
+}
+
+TEST_F(managed, close_with_full_buffer)
+{
+	close_full(self, false);
+}
+
+TEST_F(managed, shutdown_with_full_buffer)
+{
+	close_full(self, true);
+}
+
+/* The client said goodbye first: an unread close_notify must not turn close() into a reset. */
+TEST_F(managed, close_after_peers_close_notify)
+{
+	uint8_t buf[4];
+
+	managed_establish(self);
+	ASSERT_EQ(2, send(self->server, "ok", 2, 0));
+	peer_alert(&self->client, LEVEL_WARNING, ALERT_CLOSE_NOTIFY);
+	sock_wait_received(self->server, self->client.sent);
+	close(self->server);
+	self->server = -1;
+	EXPECT_EQ(1, peer_recv_all(&self->client, buf, 2));
+	expect_alert(self, LEVEL_WARNING, ALERT_CLOSE_NOTIFY);
+}
+
+TEST_F(managed, close_with_unread_data)
+{
+	managed_establish(self);
+	peer_send(&self->client, REC_DATA, "unread", 6);
+	sock_wait_received(self->server, self->client.sent);
+	close(self->server);
+	self->server = -1;
+	EXPECT_NE(0, sock_poll(self->client.fd, POLLIN | POLLHUP, test_wait_ms()));
+}
+
+TEST_F(managed, close_with_linger_zero)
+{
+	managed_establish(self);
+	sock_reset(self->server);
+	self->server = -1;
+	ASSERT_NE(0, sock_poll(self->client.fd, POLLHUP, test_wait_ms()));
+}
+
+TEST_F(managed, close_after_reset)
+{
+	managed_establish(self);
+	sock_reset(self->client.fd);
+	self->client.fd = -1;
+	ASSERT_NE(0, sock_poll(self->server, POLLHUP, test_wait_ms()));
+	close(self->server);
+	self->server = -1;
+}
+
+static void *shut_down_soon(void *arg)
+{
+	struct managed_data *self = arg;
+
+	while (sock_poll(self->server, POLLOUT, 0))
+		sched_yield();
+	shutdown(self->server, SHUT_RDWR);
+	return NULL;
+}
+
+TEST_F(managed, shutdown_while_send_is_blocked)
+{
+	uint8_t *data = alloc_pattern(16 << 20, 0);
+	pthread_t thread;
+
+	managed_establish(self);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, shut_down_soon, self));
+	EXPECT_LT(send(self->server, data, 16 << 20, MSG_NOSIGNAL), 16 << 20);
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	free(data);
+}
