@@ -58,6 +58,8 @@ static ssize_t channel_read_iter(struct kiocb *iocb, struct iov_iter *to)
 
 	lock_sock(sk);
 	if (channel_is_open(ctx)) {
+		/* TLS has no urgent data; at its mark a read would stop. */
+		WRITE_ONCE(tcp_sk(sk)->urg_data, 0);
 		ret = desc.count ? tcp_read_sock(sk, &desc, channel_recv) : 0;
 		if (!ret && desc.count)
 			ret = desc.error ?: channel_idle(sk);

@@ -34,10 +34,9 @@ struct itls_ctx *itls_ctx_alloc(struct sock *sk, struct itls_proto *proto,
 	ctx->alert_rx = ITLS_ALERT_NONE;
 	ctx->alert_tx = ITLS_ALERT_NONE;
 	ctx->born = jiffies;
+	__skb_queue_head_init(&ctx->held);
 	INIT_LIST_HEAD(&ctx->req.node);
 	init_waitqueue_head(&ctx->req.wait);
-	ctx->req.alert_tx = ITLS_ALERT_NONE;
-	ctx->req.alert_rx = ITLS_ALERT_NONE;
 	return ctx;
 }
 
@@ -69,7 +68,11 @@ int itls_ctx_register(struct itls_ctx *ctx)
 
 	err = xa_alloc_cyclic_bh(&in->sessions, &ctx->id, ctx, xa_limit_31b,
 				 &in->next_id, GFP_KERNEL);
-	return err < 0 ? err : 0;
+	if (err >= 0)
+		return 0;
+	/* The number may have been written and not taken. */
+	ctx->id = 0;
+	return err;
 }
 
 void itls_ctx_unregister(struct itls_ctx *ctx)
@@ -77,7 +80,7 @@ void itls_ctx_unregister(struct itls_ctx *ctx)
 	struct itls_net *in = itls_stats_net(sock_net(ctx->sk));
 
 	if (ctx->id)
-		xa_erase_bh(&in->sessions, ctx->id);
+		xa_cmpxchg_bh(&in->sessions, ctx->id, ctx, NULL, 0);
 }
 
 /*
@@ -125,6 +128,7 @@ int itls_ctx_install(struct itls_ctx *ctx, struct itls_tx *tx,
 		smp_store_release(&ctx->tx, tx);
 	}
 	if (rx) {
+		rx->shut = ctx->sk->sk_shutdown & RCV_SHUTDOWN;
 		ctx->version = rx->cipher.record.version;
 		ctx->rx_cipher = itls_cipher_type(&rx->cipher);
 		itls_stats_add(ctx->sk, ITLS_STAT_CURR_RX, 1);

@@ -113,16 +113,21 @@ struct itls_tx {
 	struct itls_open open;
 	struct itls_sealed sealed;
 	bool pushing;		/* tcp_sendmsg_locked() takes whole records */
+	bool refused;		/* TCP left some of the last push */
 	bool closed;		/* close_notify or a fatal alert is the last record */
 };
 
 struct itls_rx {
 	struct itls_cipher cipher;
 	struct sk_buff_head plain; /* decrypted, not read yet */
+	size_t plain_len;	/* bytes on it */
 	u8 *stash;		/* start of a record, copied out of TCP's queue */
 	unsigned int stash_len;
+	unsigned int waiters;	/* readers asleep; while any is, ... */
+	int rcvlowat;		/* ... the server's SO_RCVLOWAT is here */
 	int err;		/* sticky -errno: nothing more will be read */
 	bool eof;		/* close_notify was received */
+	bool shut;		/* shutdown(SHUT_RD) was called */
 	bool whole;		/* a whole record waits in TCP's queue */
 };
 
@@ -152,7 +157,6 @@ struct itls_req {
 	struct timer_list timer;
 	wait_queue_head_t wait;	/* pollers of the channel */
 	u32 portid;		/* agent that accepted it; 0: none */
-	u8 alert_tx, alert_rx;	/* what the agent told of alerts */
 };
 
 /* What the handshake found out; set once, before ESTABLISHED. */
@@ -191,8 +195,10 @@ struct itls_ctx {
 	struct itls_tx *tx;	/* set once; freed in close() */
 	struct itls_rx *rx;
 	struct itls_callbacks saved;
+	struct sk_buff_head held; /* an embryo's bytes, kept from plain readers */
 	struct itls_listener __rcu *listener;
 	struct itls_peer *peer;
+	int rcvlowat;		/* the server's, kept while PENDING */
 	pid_t pid;
 	char comm[TASK_COMM_LEN];
 	unsigned long born;	/* jiffies */
@@ -235,7 +241,7 @@ void itls_listener_put(struct itls_listener *l);
 struct itls_tx *itls_tx_alloc(const struct itls_keyinfo *key, bool keep_info);
 void itls_tx_free(struct itls_tx *tx);
 int itls_tx_sendmsg(struct sock *sk, struct msghdr *msg, size_t size);
-void itls_tx_splice_eof(struct sock *sk);
+void itls_tx_uncork(struct sock *sk);
 void itls_tx_write_space(struct sock *sk, struct itls_ctx *ctx);
 void itls_tx_flush(struct sock *sk, struct itls_ctx *ctx);
 int itls_tx_finish(struct sock *sk, struct itls_ctx *ctx, u8 level, u8 alert);
@@ -270,6 +276,7 @@ void itls_request_wake(struct itls_ctx *ctx, __poll_t events);
 int itls_request_add_agent(struct net *net, u32 portid);
 bool itls_request_is_agent(struct net *net, u32 portid);
 void itls_request_remove_agent(struct net *net, u32 portid);
+void itls_request_drop_agents(struct net *net);
 void itls_request_set_announcer(void (*fn)(struct net *net));
 unsigned int itls_request_deadline(const struct itls_ctx *ctx);
 
@@ -294,7 +301,7 @@ struct itls_proto {
 
 struct itls_proto *itls_proto_of(struct sock *sk);
 void itls_proto_hook(struct sock *sk, struct itls_ctx *ctx);
-void itls_proto_embryo(struct sock *sk, const struct itls_ctx *lctx);
+void itls_proto_embryo(struct sock *sk);
 void itls_proto_release(struct sock *sk);
 
 int itls_sockopt_set(struct sock *sk, int optname, sockptr_t optval,

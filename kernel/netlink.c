@@ -109,6 +109,10 @@ static int put_sockaddr(struct sk_buff *msg, int attr, const struct sock *sk,
 					     sk->sk_v6_daddr,
 		};
 
+		sin6.sin6_scope_id =
+			ipv6_iface_scope_id(&sin6.sin6_addr,
+					    READ_ONCE(sk->sk_bound_dev_if));
+
 		return nla_put(msg, attr, sizeof(sin6), &sin6);
 	}
 #endif
@@ -173,7 +177,8 @@ static int hand_over(struct genl_info *info, struct itls_ctx *ctx)
 	if (err) {
 		put_unused_fd(fd);
 		fput(file);
-		return err;
+		/* -EAGAIN means that no handshake waits. */
+		return err == -EAGAIN ? -ENOBUFS : err;
 	}
 	itls_stats_add(ctx->sk, ITLS_STAT_HS_ACCEPTED, 1);
 	fd_install(fd, file);
@@ -322,7 +327,8 @@ static int establish(struct genl_info *info, struct itls_ctx *ctx,
 	int err = -ESRCH;
 
 	lock_sock(sk);
-	if (itls_ctx_state(ctx) == ITLS_STATE_PENDING) {
+	if (itls_ctx_state(ctx) == ITLS_STATE_PENDING &&
+	    !(sk->sk_shutdown & SEND_SHUTDOWN)) {
 		ctx->peer = o->peer;
 		o->peer = NULL;
 		err = itls_ctx_install(ctx, o->tx, o->rx);
@@ -330,6 +336,7 @@ static int establish(struct genl_info *info, struct itls_ctx *ctx,
 	if (!err) {
 		o->tx = NULL;
 		o->rx = NULL;
+		WRITE_ONCE(sk->sk_rcvlowat, ctx->rcvlowat);
 		itls_stats_add(sk, ITLS_STAT_HS_DONE, 1);
 		itls_rx_check(sk, ctx->rx);
 		if (itls_rx_is_ready(ctx->rx))
@@ -339,7 +346,7 @@ static int establish(struct genl_info *info, struct itls_ctx *ctx,
 	release_sock(sk);
 	if (!err)
 		return 0;
-	/* close() was faster; if not, the context must not stay PENDING. */
+	/* close() or shutdown() was faster; if not, the context must not stay PENDING. */
 	itls_stats_add(sk, ITLS_STAT_HS_SERVER_GONE, 1);
 	itls_ctx_fail(ctx, -ECONNABORTED);
 	return has_ended(info);
@@ -357,11 +364,13 @@ static int done_established(struct genl_info *info, struct itls_ctx *ctx)
 	return err;
 }
 
-static void done_failed(struct genl_info *info, struct itls_ctx *ctx, u32 status)
+static int done_failed(struct genl_info *info, struct itls_ctx *ctx, u32 status)
 {
 	int counter = ITLS_STAT_HS_FAILED;
 	int err = -ECONNABORTED;
 
+	if (!itls_request_complete(ctx))
+		return has_ended(info);
 	if (info->attrs[ITLS_A_DONE_ALERT_TX])
 		ctx->alert_tx = nla_get_u8(info->attrs[ITLS_A_DONE_ALERT_TX]);
 	if (info->attrs[ITLS_A_DONE_ALERT_RX])
@@ -372,20 +381,16 @@ static void done_failed(struct genl_info *info, struct itls_ctx *ctx, u32 status
 		counter = ITLS_STAT_HS_TIMEOUT;
 		err = -ETIMEDOUT;
 	}
-	itls_request_fail(ctx, err, counter);
+	itls_stats_add(ctx->sk, counter, 1);
+	itls_ctx_fail(ctx, err);
+	return 0;
 }
 
 /* Keys do not stay behind in the buffer the message came in. */
-static void wipe_keys(struct genl_info *info)
+static void wipe_message(struct genl_info *info)
 {
-	static const int secret[] = { ITLS_A_DONE_TX, ITLS_A_DONE_RX,
-				      ITLS_A_DONE_PREFIX };
-	int i;
-
-	for (i = 0; i < ARRAY_SIZE(secret); i++)
-		if (info->attrs[secret[i]])
-			memzero_explicit(nla_data(info->attrs[secret[i]]),
-					 nla_len(info->attrs[secret[i]]));
+	memzero_explicit(genlmsg_data(info->genlhdr),
+			 genlmsg_len(info->genlhdr));
 }
 
 static int done_check(const struct genl_info *info, const struct itls_ctx *ctx)
@@ -411,10 +416,8 @@ static int done_ctx(struct genl_info *info, struct itls_ctx *ctx)
 	if (!itls_request_is_pending(ctx))
 		return has_ended(info);
 	status = nla_get_u32(info->attrs[ITLS_A_DONE_STATUS]);
-	if (!status)
-		return done_established(info, ctx);
-	done_failed(info, ctx, status);
-	return 0;
+	return status ? done_failed(info, ctx, status) :
+			done_established(info, ctx);
 }
 
 static int itls_nl_done_doit(struct sk_buff *skb, struct genl_info *info)
@@ -438,7 +441,7 @@ static int itls_nl_done_doit(struct sk_buff *skb, struct genl_info *info)
 		err = has_ended(info);
 	}
 out:
-	wipe_keys(info);
+	wipe_message(info);
 	return err;
 }
 
@@ -619,6 +622,12 @@ int __init itls_netlink_init(void)
 
 void itls_netlink_exit(void)
 {
+	struct net *net;
+
 	genl_unregister_family(&itls_genl_family);
 	netlink_unregister_notifier(&netlink_notifier);
+	down_read(&net_rwsem);
+	for_each_net(net)
+		itls_request_drop_agents(net);
+	up_read(&net_rwsem);
 }

@@ -88,13 +88,52 @@ static void itls_state_change(struct sock *sk)
 
 /* ---- struct proto ----------------------------------------------------------------- */
 
+/*
+ * Some options copy from the caller while they hold the socket lock, for as
+ * long as the caller's memory likes to take.  During a handshake that would
+ * hold up the agent, and everybody else's handshakes: copy first.
+ */
+static int setsockopt_bounced(struct sock *sk, int level, int optname,
+			      sockptr_t optval, unsigned int optlen)
+{
+	void *copy;
+	int err;
+
+	if (optlen > PAGE_SIZE)
+		return -ENOBUFS;
+	copy = memdup_sockptr(optval, optlen);
+	if (IS_ERR(copy))
+		return PTR_ERR(copy);
+	err = itls_ctx_of(sk)->proto->base->setsockopt(sk, level, optname,
+						       KERNEL_SOCKPTR(copy),
+						       optlen);
+	kfree(copy);
+	return err;
+}
+
+/* The options that made TCP push what it held back. */
+static bool asks_for_push(const struct sock *sk, int optname)
+{
+	u8 nonagle = tcp_sk(sk)->nonagle;
+
+	return (optname == TCP_NODELAY && nonagle & TCP_NAGLE_OFF) ||
+	       (optname == TCP_CORK && !(nonagle & TCP_NAGLE_CORK));
+}
+
 static int itls_proto_setsockopt(struct sock *sk, int level, int optname,
 				 sockptr_t optval, unsigned int optlen)
 {
+	struct itls_ctx *ctx = itls_ctx_of(sk);
+	int err;
+
 	if (level == SOL_TLS)
 		return itls_sockopt_set(sk, optname, optval, optlen);
-	return itls_ctx_of(sk)->proto->base->setsockopt(sk, level, optname,
-							optval, optlen);
+	if (itls_ctx_state(ctx) == ITLS_STATE_PENDING && level != SOL_TCP)
+		return setsockopt_bounced(sk, level, optname, optval, optlen);
+	err = ctx->proto->base->setsockopt(sk, level, optname, optval, optlen);
+	if (!err && level == SOL_TCP && asks_for_push(sk, optname))
+		itls_tx_uncork(sk);
+	return err;
 }
 
 static int itls_proto_getsockopt(struct sock *sk, int level, int optname,
@@ -136,7 +175,7 @@ static void itls_proto_splice_eof(struct socket *sock)
 	struct itls_ctx *ctx = itls_ctx_of(sock->sk);
 
 	if (tx_is_ours(ctx))
-		itls_tx_splice_eof(sock->sk);
+		itls_tx_uncork(sock->sk);
 	else if (ctx->proto->base->splice_eof)
 		ctx->proto->base->splice_eof(sock);
 }
@@ -162,15 +201,33 @@ static void itls_proto_shutdown(struct sock *sk, int how)
 		itls_request_fail(ctx, -ECONNABORTED, ITLS_STAT_HS_SERVER_GONE);
 		itls_control_close(sk, ctx);
 	}
+	if (how & RCV_SHUTDOWN && ctx->rx)
+		ctx->rx->shut = true;
 	ctx->proto->base->shutdown(sk, how);
 }
 
-/* A connection may not be exchanged beneath its keys; a listener may go. */
+/* What lies beneath a socket's operations, ours or not. */
+static struct proto *base_of(const struct sock *sk)
+{
+	struct proto *prot = READ_ONCE(sk->sk_prot);
+	int i;
+
+	for (i = 0; i < ITLS_FAMILIES; i++)
+		if (prot == &itls_protos[i].prot ||
+		    prot == &itls_protos[i].embryo)
+			return itls_protos[i].base;
+	return prot;
+}
+
+/*
+ * A connection may not be exchanged beneath its keys; a listener may go.  It
+ * then calls this for children that nobody has accepted, plain ones too.
+ */
 static int itls_proto_disconnect(struct sock *sk, int flags)
 {
-	if (sk->sk_state != TCP_LISTEN)
+	if (sk->sk_socket && sk->sk_state != TCP_LISTEN)
 		return -EOPNOTSUPP;
-	return itls_ctx_of(sk)->proto->base->disconnect(sk, flags);
+	return base_of(sk)->disconnect(sk, flags);
 }
 
 static int itls_proto_connect(struct sock *sk, ITLS_SOCKADDR *addr, int len)
@@ -185,6 +242,9 @@ static bool itls_proto_memory_free(const struct sock *sk, int wake)
 	/* A record that was begun is taken whole: see tx.c. */
 	if (ctx->tx && ctx->tx->pushing)
 		return true;
+	/* What was refused goes first. */
+	if (ctx->tx && ctx->tx->refused)
+		return false;
 	return ctx->proto->base->stream_memory_free(sk, wake);
 }
 
@@ -265,7 +325,8 @@ static __poll_t itls_ops_poll(struct file *file, struct socket *sock,
 		mask |= EPOLLIN | EPOLLRDNORM;
 	if (READ_ONCE(rx->eof))
 		mask |= EPOLLRDHUP;
-	return mask;
+	/* TLS has no urgent data, though TCP segments may claim it. */
+	return mask & ~EPOLLPRI;
 }
 
 static ssize_t itls_ops_splice_read(struct socket *sock, loff_t *ppos,
@@ -282,6 +343,20 @@ static ssize_t itls_ops_splice_read(struct socket *sock, loff_t *ppos,
 	if (sock->file->f_flags & O_NONBLOCK)
 		flags |= SPLICE_F_NONBLOCK;
 	return itls_rx_splice_read(sock->sk, pipe, len, flags);
+}
+
+/* SO_RCVLOWAT; the socket is locked. */
+static int itls_ops_set_rcvlowat(struct sock *sk, int val)
+{
+	struct itls_ctx *ctx = itls_ctx_of(sk);
+
+	if (itls_ctx_state(ctx) == ITLS_STATE_PENDING)
+		ctx->rcvlowat = val ?: 1;
+	else if (ctx->rx && ctx->rx->waiters)
+		ctx->rx->rcvlowat = val ?: 1;
+	else
+		return ctx->proto->base_ops->set_rcvlowat(sk, val);
+	return 0;
 }
 
 /* Kernel users that read a socket's queue themselves find none here. */
@@ -302,6 +377,51 @@ static void make_plain(struct socket *sock, struct itls_proto *proto)
 	WRITE_ONCE(sock->ops, proto->base_ops);
 	__module_get(proto->base_ops->owner);
 	module_put(THIS_MODULE);
+	/* TCP_ULP took it from the listener, from whom the child copied. */
+	set_bit(SOCK_SUPPORT_ZC, &sock->flags);
+}
+
+/*
+ * An embryo that reached its server unadopted (see below) still has TCP's own
+ * struct proto_ops, whose splice_read asks nobody.  So its bytes are taken out
+ * of TCP's queue as they come, and put back when it is adopted.  Softirq or
+ * backlog; the socket is locked either way.
+ */
+static void itls_embryo_data_ready(struct sock *sk)
+{
+	struct itls_ctx *ctx = itls_ctx_of(sk);
+
+	if (!ctx) {
+		__skb_queue_purge(&sk->sk_receive_queue);
+		return;
+	}
+	skb_queue_splice_tail_init(&sk->sk_receive_queue, &ctx->held);
+	ctx->saved.data_ready(sk);
+}
+
+/* TCP would not tell of bytes fewer than the server's low water mark. */
+static void embryo_hold_bytes(struct sock *sk)
+{
+	struct itls_ctx *ctx = itls_ctx_of(sk);
+
+	if (ctx) {
+		ctx->saved.data_ready = sk->sk_data_ready;
+		ctx->rcvlowat = sk->sk_rcvlowat;
+	}
+	sk->sk_data_ready = itls_embryo_data_ready;
+	sk->sk_rcvlowat = 1;
+}
+
+/* The socket is locked.  A child that was never an embryo has none. */
+static void embryo_release_bytes(struct sock *sk, struct itls_ctx *ctx)
+{
+	if (!ctx->saved.data_ready) {
+		ctx->rcvlowat = sk->sk_rcvlowat;
+		WRITE_ONCE(sk->sk_rcvlowat, 1);
+		return;
+	}
+	WRITE_ONCE(sk->sk_data_ready, ctx->saved.data_ready);
+	skb_queue_splice_init(&ctx->held, &sk->sk_receive_queue);
 }
 
 /* Hooks an embryo and asks for its handshake; the socket is locked. */
@@ -313,6 +433,7 @@ static int adopt(struct sock *sk)
 		return -ECONNABORTED;
 	if (ctx->hooked)
 		return 0;
+	embryo_release_bytes(sk, ctx);
 	itls_proto_hook(sk, ctx);
 	itls_listen_submit(ctx);
 	return 0;
@@ -326,10 +447,12 @@ static int inherit_late(struct sock *sk, const struct itls_ctx *lctx)
 {
 	int err;
 
+	if (!rcu_access_pointer(lctx->listener))
+		return -ENOENT;
 	/* Between clone and accept, BPF may have put it into a sockmap. */
 	if (READ_ONCE(sk->sk_prot) != lctx->proto->base ||
 	    rcu_access_pointer(sk->sk_user_data))
-		return -EBUSY;
+		return -ECONNABORTED;
 	err = itls_listen_inherit(sk, lctx, GFP_KERNEL);
 	if (err)
 		return err;
@@ -349,6 +472,9 @@ static int itls_ops_accept(struct socket *sock, struct socket *newsock,
 	struct sock *sk;
 	int err;
 
+	/* kernel_accept() keeps other books on the operations' module. */
+	if (arg->kern)
+		return -EOPNOTSUPP;
 	err = lctx->proto->base_ops->accept(sock, newsock, arg);
 	if (err)
 		return err;
@@ -441,6 +567,8 @@ static void build_embryo(struct proto *prot, const struct proto *base)
 	prot->ioctl = itls_embryo_ioctl;
 	prot->setsockopt = itls_embryo_setsockopt;
 	prot->getsockopt = itls_embryo_getsockopt;
+	prot->connect = itls_proto_connect;
+	prot->disconnect = itls_proto_disconnect;
 	prot->sendmsg = itls_embryo_sendmsg;
 	prot->recvmsg = itls_embryo_recvmsg;
 #ifdef CONFIG_BPF_SYSCALL
@@ -455,8 +583,10 @@ static void build_ops(struct proto_ops *ops, const struct proto_ops *base)
 	ops->poll = itls_ops_poll;
 	ops->accept = itls_ops_accept;
 	ops->splice_read = itls_ops_splice_read;
+	ops->set_rcvlowat = itls_ops_set_rcvlowat;
 	ops->read_sock = itls_ops_read_sock;
 	ops->read_skb = itls_ops_read_skb;
+	ops->set_peek_off = NULL;
 	ops->sendmsg_locked = NULL;
 	ops->peek_len = NULL;
 	ops->mmap = sock_no_mmap;
@@ -535,18 +665,25 @@ void itls_proto_hook(struct sock *sk, struct itls_ctx *ctx)
 
 /**
  * itls_proto_embryo() - settle the operations of a cloned child
- * @sk: the child, with a context of its own or without; softirq
- * @lctx: context of its listener, whose sk_prot it has copied
+ * @sk: the child, which has copied its listener's; softirq
  *
- * sk_clone() also noted our table as the one the child's memory came from.
+ * sk_clone() also noted the listener's table as the one the child's memory
+ * came from.  A child with the ULP, even without memory for a context, gets
+ * the table that fails closed.
  */
-void itls_proto_embryo(struct sock *sk, const struct itls_ctx *lctx)
+void itls_proto_embryo(struct sock *sk)
 {
-	struct itls_proto *proto = lctx->proto;
+	struct proto *base = base_of(sk);
+	int i;
 
-	sk->sk_prot_creator = proto->base;
-	WRITE_ONCE(sk->sk_prot, inet_csk(sk)->icsk_ulp_ops ? &proto->embryo :
-							     proto->base);
+	sk->sk_prot_creator = base;
+	WRITE_ONCE(sk->sk_prot, base);
+	if (!inet_csk(sk)->icsk_ulp_ops)
+		return;
+	for (i = 0; i < ITLS_FAMILIES; i++)
+		if (base == itls_protos[i].base)
+			WRITE_ONCE(sk->sk_prot, &itls_protos[i].embryo);
+	embryo_hold_bytes(sk);
 }
 
 /*
@@ -555,12 +692,12 @@ void itls_proto_embryo(struct sock *sk, const struct itls_ctx *lctx)
  */
 void itls_proto_release(struct sock *sk)
 {
-	const struct proto *prot = READ_ONCE(sk->sk_prot);
-	int i;
+	struct itls_ctx *ctx = itls_ctx_of(sk);
 
-	if (itls_ctx_of(sk))
-		unhook(sk, itls_ctx_of(sk));
-	for (i = 0; i < ITLS_FAMILIES; i++)
-		if (prot == &itls_protos[i].embryo)
-			WRITE_ONCE(sk->sk_prot, itls_protos[i].base);
+	WRITE_ONCE(sk->sk_prot, base_of(sk));
+	if (!ctx)
+		return;
+	unhook(sk, ctx);
+	/* Charged to the socket, which is about to check its account. */
+	__skb_queue_purge(&ctx->held);
 }

@@ -177,6 +177,19 @@ int itls_request_submit(struct itls_ctx *ctx)
 	return err;
 }
 
+/* Under itls_net.lock; the list's reference goes to the caller. */
+static struct itls_ctx *take_waiting(struct itls_net *in, u32 portid)
+{
+	struct itls_ctx *ctx;
+
+	ctx = list_first_entry_or_null(&in->waiting, struct itls_ctx, req.node);
+	if (ctx) {
+		list_del_init(&ctx->req.node);
+		ctx->req.portid = portid;
+	}
+	return ctx;
+}
+
 /**
  * itls_request_accept() - give an agent the request that waits longest
  * @net: network namespace
@@ -190,11 +203,7 @@ struct itls_ctx *itls_request_accept(struct net *net, u32 portid)
 	struct itls_ctx *ctx;
 
 	spin_lock_bh(&in->lock);
-	ctx = list_first_entry_or_null(&in->waiting, struct itls_ctx, req.node);
-	if (ctx) {
-		list_del_init(&ctx->req.node);
-		ctx->req.portid = portid;
-	}
+	ctx = take_waiting(in, portid);
 	spin_unlock_bh(&in->lock);
 	return ctx;
 }
@@ -254,11 +263,16 @@ int itls_request_add_agent(struct net *net, u32 portid)
 }
 
 /* Fails what nobody is left to accept. */
-static void fail_waiting(struct net *net)
+static void fail_waiting(struct itls_net *in)
 {
 	struct itls_ctx *ctx;
 
-	while ((ctx = itls_request_accept(net, 0))) {
+	for (;;) {
+		spin_lock_bh(&in->lock);
+		ctx = in->nr_agents ? NULL : take_waiting(in, 0);
+		spin_unlock_bh(&in->lock);
+		if (!ctx)
+			break;
 		itls_request_fail(ctx, -ECONNABORTED, ITLS_STAT_HS_AGENT_GONE);
 		itls_ctx_put(ctx);
 	}
@@ -269,7 +283,6 @@ void itls_request_remove_agent(struct net *net, u32 portid)
 {
 	struct itls_net *in = itls_stats_net(net);
 	struct itls_agent *agent;
-	bool last;
 
 	spin_lock_bh(&in->lock);
 	agent = agent_find(in, portid);
@@ -277,9 +290,24 @@ void itls_request_remove_agent(struct net *net, u32 portid)
 		list_del(&agent->node);
 		in->nr_agents--;
 	}
-	last = agent && !in->nr_agents;
 	spin_unlock_bh(&in->lock);
+	if (!agent)
+		return;
 	kfree(agent);
-	if (last)
-		fail_waiting(net);
+	fail_waiting(in);
+	/* The one that went may have been about to take what still waits. */
+	if (!list_empty_careful(&in->waiting))
+		announce(net);
+}
+
+/* The module goes, and with it the notice of agents that go. */
+void itls_request_drop_agents(struct net *net)
+{
+	struct itls_net *in = itls_stats_net(net);
+	struct itls_agent *agent, *next;
+
+	list_for_each_entry_safe(agent, next, &in->agents, node) {
+		list_del(&agent->node);
+		kfree(agent);
+	}
 }

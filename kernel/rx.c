@@ -24,6 +24,9 @@
 #define ITLS_PLAIN_LINEAR	1024
 /* Bytes read before packets that arrived meanwhile are let in. */
 #define ITLS_FLUSH_BYTES	(128 * 1024)
+/* The longest record, header included. */
+#define ITLS_STASH_MAX		(ITLS_HEADER_LEN + ITLS_EXPLICIT_MAX + \
+				 ITLS_PLAIN_MAX + 1 + ITLS_TAG_LEN)
 /* Headers FIONREAD looks at; a peer may send any number of tiny records. */
 #define ITLS_INQ_RECORDS	64
 
@@ -229,17 +232,20 @@ bool itls_rx_wants_reader(struct sock *sk, struct itls_rx *rx)
 	return itls_rx_is_ready(rx) || rx_is_stalled(sk);
 }
 
-/* Copies the record's bytes out of the queue, so that TCP has room again. */
+/*
+ * Copies the record's bytes, or what there is of its header, out of the
+ * queue, so that TCP has room again.
+ */
 static int rx_stash(struct sock *sk, struct itls_rx *rx, const struct frame *f)
 {
-	u32 len = f->total ? f->total - rx->stash_len : 0;
+	u32 len = (f->total ?: ITLS_HEADER_LEN) - rx->stash_len;
 	int err;
 
 	len = min(len, queue_len(sk));
 	if (!len)
 		return 0;
 	if (!rx->stash)
-		rx->stash = kmalloc(f->total, GFP_KERNEL);
+		rx->stash = kmalloc(ITLS_STASH_MAX, GFP_KERNEL);
 	if (!rx->stash)
 		return -ENOMEM;
 	err = queue_copy(sk, 0, rx->stash + rx->stash_len, len);
@@ -285,7 +291,7 @@ static int plain_unpad(struct sk_buff *skb, u8 *type)
 		if (at >= 0)
 			return 0;
 	}
-	return -EBADMSG;
+	return -ENOMSG;
 }
 
 /* Lists the ciphertext after the prefix in @src, whose first entry is free. */
@@ -368,6 +374,9 @@ static int rx_open(struct sock *sk, struct itls_ctx *ctx, const struct frame *f,
 	rx_consume(sk, rx, f);
 	if (!err && itls_record_is_13(r))
 		err = plain_unpad(skb, &type);
+	/* RFC 8446 5.4 calls a record of zeroes an unexpected message. */
+	if (err == -ENOMSG)
+		err = itls_ctx_is_managed(ctx) ? -EPROTO : -EBADMSG;
 	if (err)
 		goto err_free;
 	plain_cb(skb)->off = 0;
@@ -396,6 +405,8 @@ static int rx_next(struct sock *sk, struct itls_ctx *ctx)
 
 	if (rx->err) {
 		sock_error(sk);
+		if (itls_ctx_is_managed(ctx))
+			itls_rx_discard(sk);
 		return rx->err;
 	}
 	if (rx->eof) {
@@ -425,14 +436,57 @@ static int rx_next(struct sock *sk, struct itls_ctx *ctx)
 		return err ?: 1;
 	}
 	/* An empty data record is not the end of the stream. */
-	if (!skb->len && plain_cb(skb)->type == ITLS_TYPE_DATA)
+	if (!skb->len && plain_cb(skb)->type == ITLS_TYPE_DATA) {
 		consume_skb(skb);
-	else
-		__skb_queue_tail(&rx->plain, skb);
+		return 1;
+	}
+	rx->plain_len += skb->len;
+	__skb_queue_tail(&rx->plain, skb);
 	return 1;
 }
 
 /* ---- reading ------------------------------------------------------------------ */
+
+/*
+ * Did a managed stream end without close_notify?  By FIN, or by a reset whose
+ * error somebody (a send, SO_ERROR) has taken away already.
+ */
+static bool rx_is_truncated(const struct sock *sk, const struct itls_ctx *ctx)
+{
+	if (!itls_ctx_is_managed(ctx))
+		return false;
+	return sock_flag(sk, SOCK_DONE) ||
+	       (sk->sk_state == TCP_CLOSE && !sk->sk_err && !ctx->rx->shut);
+}
+
+/*
+ * SO_RCVLOWAT counts plaintext, TCP would count ciphertext: a reader that
+ * still lacks a few bytes wants to hear of every segment.
+ */
+static void rx_lower_lowat(struct sock *sk, struct itls_rx *rx)
+{
+	if (rx->waiters++)
+		return;
+	rx->rcvlowat = sk->sk_rcvlowat;
+	WRITE_ONCE(sk->sk_rcvlowat, 1);
+}
+
+static void rx_restore_lowat(struct sock *sk, struct itls_rx *rx)
+{
+	if (!--rx->waiters)
+		WRITE_ONCE(sk->sk_rcvlowat, rx->rcvlowat);
+}
+
+/* Has anything happened since the list ended with @last? */
+static bool rx_has_news(struct sock *sk, const struct itls_rx *rx,
+			const struct sk_buff *last)
+{
+	return READ_ONCE(rx->plain.prev) != last || READ_ONCE(rx->whole) ||
+	       READ_ONCE(rx->eof) || READ_ONCE(rx->err) || rx_is_stalled(sk) ||
+	       READ_ONCE(sk->sk_err) ||
+	       READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN ||
+	       READ_ONCE(sk->sk_state) == TCP_CLOSE;
+}
 
 /*
  * Waits for the next record.  Return: 1 to look again, 0 at the end of the
@@ -442,15 +496,16 @@ static int rx_wait(struct sock *sk, struct itls_ctx *ctx, long *timeo)
 {
 	DEFINE_WAIT_FUNC(wait, woken_wake_function);
 	struct itls_rx *rx = ctx->rx;
+	const struct sk_buff *last;
 
 	if (rx->eof)
 		return 0;
-	if (sock_flag(sk, SOCK_DONE)) {
-		if (!itls_ctx_is_managed(ctx))
-			return 0;
+	if (rx_is_truncated(sk, ctx)) {
 		itls_control_truncated(sk, ctx);
 		return rx->err;
 	}
+	if (sock_flag(sk, SOCK_DONE))
+		return 0;
 	if (sk->sk_err)
 		return sock_error(sk);
 	if (sk->sk_shutdown & RCV_SHUTDOWN)
@@ -463,14 +518,14 @@ static int rx_wait(struct sock *sk, struct itls_ctx *ctx, long *timeo)
 		return sock_intr_errno(*timeo);
 
 	itls_rx_check(sk, rx);
+	last = rx->plain.prev;
+	rx_lower_lowat(sk, rx);
 	add_wait_queue(sk_sleep(sk), &wait);
 	sk_set_bit(SOCKWQ_ASYNC_WAITDATA, sk);
-	sk_wait_event(sk, timeo,
-		      itls_rx_wants_reader(sk, rx) || READ_ONCE(sk->sk_err) ||
-		      READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN ||
-		      READ_ONCE(sk->sk_state) == TCP_CLOSE, &wait);
+	sk_wait_event(sk, timeo, rx_has_news(sk, rx, last), &wait);
 	sk_clear_bit(SOCKWQ_ASYNC_WAITDATA, sk);
 	remove_wait_queue(sk_sleep(sk), &wait);
+	rx_restore_lowat(sk, rx);
 	return 1;
 }
 
@@ -511,22 +566,29 @@ static int rx_put_type(const struct itls_ctx *ctx, struct msghdr *msg, u8 type)
 	return 0;
 }
 
-/* Copies from one record; it leaves the list when it is used up. */
-static int rx_copy(struct itls_rx *rx, struct sk_buff *skb, struct msghdr *msg,
-		   size_t len)
+/* Bytes of one record were read; it leaves the list when it is used up. */
+static void plain_advance(struct itls_rx *rx, struct sk_buff *skb, u32 n)
 {
-	struct plain_cb *cb = plain_cb(skb);
-	u32 n = min_t(size_t, len, plain_left(skb));
-	int err;
+	plain_cb(skb)->off += n;
+	rx->plain_len -= n;
+	if (plain_left(skb))
+		return;
+	__skb_unlink(skb, &rx->plain);
+	consume_skb(skb);
+}
 
-	err = skb_copy_datagram_msg(skb, cb->off, msg, n);
+/* With @discard (MSG_TRUNC on TCP) the bytes are read and thrown away. */
+static int rx_copy(struct itls_rx *rx, struct sk_buff *skb, struct msghdr *msg,
+		   size_t len, bool discard)
+{
+	u32 n = min_t(size_t, len, plain_left(skb));
+	int err = 0;
+
+	if (!discard)
+		err = skb_copy_datagram_msg(skb, plain_cb(skb)->off, msg, n);
 	if (err)
 		return err;
-	cb->off += n;
-	if (!plain_left(skb)) {
-		__skb_unlink(skb, &rx->plain);
-		consume_skb(skb);
-	}
+	plain_advance(rx, skb, n);
 	return n;
 }
 
@@ -534,6 +596,7 @@ static int rx_read(struct sock *sk, struct itls_ctx *ctx, struct msghdr *msg,
 		   size_t len, int flags, long *timeo)
 {
 	size_t target = sock_rcvlowat(sk, flags & MSG_WAITALL, len);
+	bool discard = flags & MSG_TRUNC && itls_ctx_is_managed(ctx);
 	size_t copied = 0, flushed = 0;
 	struct itls_rx *rx = ctx->rx;
 	struct sk_buff *skb;
@@ -552,7 +615,7 @@ static int rx_read(struct sock *sk, struct itls_ctx *ctx, struct msghdr *msg,
 			if (ret)
 				break;
 		}
-		ret = rx_copy(rx, skb, msg, len - copied);
+		ret = rx_copy(rx, skb, msg, len - copied, discard);
 		if (ret < 0)
 			break;
 		copied += ret;
@@ -568,36 +631,28 @@ static int rx_read(struct sock *sk, struct itls_ctx *ctx, struct msghdr *msg,
 	return copied ?: min(ret, 0);
 }
 
-static size_t plain_bytes(struct itls_rx *rx)
-{
-	struct sk_buff *skb;
-	size_t n = 0;
-
-	skb_queue_walk(&rx->plain, skb)
-		n += plain_left(skb);
-	return n;
-}
-
 /*
  * MSG_PEEK: decrypts until there is enough, which may wait and drop the
- * lock, and copies only then.
+ * lock, and copies only then.  What is peeked at has left TCP's accounting,
+ * so it is no more than the receive buffer would hold.
  */
 static int rx_peek_read(struct sock *sk, struct itls_ctx *ctx,
 			struct msghdr *msg, size_t len, int flags, long *timeo)
 {
-	size_t target = sock_rcvlowat(sk, flags & MSG_WAITALL, len);
+	size_t want = min_t(size_t, len, READ_ONCE(sk->sk_rcvbuf));
+	size_t target = sock_rcvlowat(sk, flags & MSG_WAITALL, want);
 	struct itls_rx *rx = ctx->rx;
 	struct sk_buff *skb;
-	size_t copied = 0, have;
+	size_t copied = 0;
 	u8 type = 0;
 	int ret = 1;
 
-	while (ret > 0 && (have = plain_bytes(rx)) < len) {
+	while (ret > 0 && rx->plain_len < want) {
 		skb = skb_peek_tail(&rx->plain);
 		if (skb && plain_cb(skb)->type != ITLS_TYPE_DATA)
 			break;
 		ret = rx_next(sk, ctx);
-		if (!ret && have < target)
+		if (!ret && rx->plain_len < target)
 			ret = rx_wait(sk, ctx, timeo);
 	}
 	skb_queue_walk(&rx->plain, skb) {
@@ -662,6 +717,7 @@ static ssize_t rx_splice(struct sock *sk, struct itls_ctx *ctx,
 	struct sk_buff *skb;
 	size_t copied = 0;
 	int ret = 0;
+	u32 n;
 
 	while (copied < len) {
 		ret = rx_peek(sk, ctx, !copied, timeo, &skb);
@@ -676,11 +732,10 @@ static ssize_t rx_splice(struct sock *sk, struct itls_ctx *ctx,
 		if (ret <= 0)
 			break;
 		copied += ret;
-		plain_cb(skb)->off += ret;
-		if (plain_left(skb))
+		n = plain_left(skb);
+		plain_advance(rx, skb, ret);
+		if (n > ret)
 			break;
-		__skb_unlink(skb, &rx->plain);
-		consume_skb(skb);
 	}
 	return copied ?: min(ret, 0);
 }
@@ -728,27 +783,32 @@ int itls_rx_inq(struct sock *sk, struct itls_ctx *ctx)
 	struct itls_rx *rx = ctx->rx;
 	const struct itls_record *r = &rx->cipher.record;
 	u8 header[ITLS_HEADER_LEN], type;
-	u32 off = 0, left, n = 0;
+	u32 off, left, n = 0;
 	size_t len, bytes;
+	struct frame f;
 
 	while (skb_queue_empty(&rx->plain) && rx_next(sk, ctx) > 0)
 		;
-	bytes = plain_bytes(rx);
+	bytes = rx->plain_len;
 	itls_rx_check(sk, rx);
-	if (rx->stash_len || rx->eof || rx->err)
-		return bytes;
-	left = queue_len(sk);
+	/* The next record may lie in the stash in part. */
+	if (rx->eof || rx->err || frame_next(sk, rx, &f) || !f.whole)
+		return min_t(size_t, bytes, INT_MAX);
+	bytes += f.total - itls_record_overhead(r);
+	off = f.total - rx->stash_len;
+	left = queue_len(sk) - off;
 	while (left >= ITLS_HEADER_LEN && n++ < ITLS_INQ_RECORDS) {
 		if (queue_copy(sk, off, header, sizeof(header)) ||
 		    itls_record_parse(r, header, &type, &len) ||
 		    left < ITLS_HEADER_LEN + len)
-			return bytes;
+			break;
 		bytes += ITLS_HEADER_LEN + len - itls_record_overhead(r);
 		off += ITLS_HEADER_LEN + len;
 		left -= ITLS_HEADER_LEN + len;
 	}
-	return min_t(size_t, bytes + (n > ITLS_INQ_RECORDS ? left : 0),
-		     INT_MAX);
+	if (n > ITLS_INQ_RECORDS)
+		bytes += left;
+	return min_t(size_t, bytes, INT_MAX);
 }
 
 /* Bytes the handshake had decrypted already come before all others. */
@@ -764,6 +824,7 @@ int itls_rx_prefix(struct itls_rx *rx, const void *data, size_t len)
 	}
 	plain_cb(skb)->off = 0;
 	plain_cb(skb)->type = ITLS_TYPE_DATA;
+	rx->plain_len += len;
 	__skb_queue_head(&rx->plain, skb);
 	return 0;
 }
@@ -777,6 +838,6 @@ void itls_rx_drain(struct sock *sk, struct itls_ctx *ctx)
 {
 	while (skb_queue_empty(&ctx->rx->plain) && rx_next(sk, ctx) > 0)
 		;
-	if (ctx->rx->eof)
-		rx_next(sk, ctx);
+	if (ctx->rx->eof || ctx->rx->err)
+		itls_rx_discard(sk);
 }

@@ -56,6 +56,8 @@ static int install_rx(struct sock *sk, struct itls_ctx *ctx,
 	      itls_ctx_install(ctx, NULL, rx);
 	if (!err)
 		itls_rx_check(sk, rx);
+	if (!err && itls_rx_is_ready(rx))
+		ctx->saved.data_ready(sk);
 	release_sock(sk);
 	if (err)
 		itls_rx_free(rx);

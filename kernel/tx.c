@@ -17,6 +17,7 @@
 
 #include "itls.h"
 
+/* The flags of the kTLS ABI. */
 #define ITLS_TX_FLAGS	(MSG_MORE | MSG_DONTWAIT | MSG_NOSIGNAL | MSG_EOR | \
 			 MSG_BATCH | MSG_CMSG_COMPAT | MSG_SPLICE_PAGES | \
 			 MSG_SENDPAGE_NOPOLICY)
@@ -282,13 +283,60 @@ static void sealed_advance(struct itls_sealed *sealed, size_t len)
 		memset(sealed, 0, sizeof(*sealed));
 }
 
+static bool tx_is_connected(const struct sock *sk)
+{
+	return !sk->sk_err && !(sk->sk_shutdown & SEND_SHUTDOWN) &&
+	       (1 << sk->sk_state) & (TCPF_ESTABLISHED | TCPF_CLOSE_WAIT);
+}
+
+/* What a push changes on the socket, and puts back. */
+struct push_state {
+	int sndbuf;
+	u8 sndbuf_locked;
+	gfp_t gfp;
+	bool task_frag;
+};
+
+/*
+ * Lifting the send buffer is not enough when memory is short: TCP forces the
+ * charge of a segment only when it may lower the buffer's size, and a size the
+ * user has set it may not.  The page fragment of the running task is not ours
+ * in softirq, should TCP have to copy (a device without scatter-gather).
+ */
+static void push_begin(struct sock *sk, struct itls_tx *tx, gfp_t gfp,
+		       struct push_state *st)
+{
+	st->sndbuf = READ_ONCE(sk->sk_sndbuf);
+	st->sndbuf_locked = sk->sk_userlocks & SOCK_SNDBUF_LOCK;
+	st->gfp = sk->sk_allocation;
+	st->task_frag = sk->sk_use_task_frag;
+	tx->pushing = true;
+	sk->sk_userlocks &= ~SOCK_SNDBUF_LOCK;
+	sk->sk_allocation = gfp;
+	sk->sk_use_task_frag = false;
+}
+
+/* A buffer that TCP has made smaller meanwhile stays so. */
+static void push_end(struct sock *sk, struct itls_tx *tx,
+		     const struct push_state *st)
+{
+	int sndbuf = st->sndbuf;
+
+	if (!st->sndbuf_locked)
+		sndbuf = min(sndbuf, READ_ONCE(sk->sk_sndbuf));
+	WRITE_ONCE(sk->sk_sndbuf, sndbuf);
+	sk->sk_userlocks |= st->sndbuf_locked;
+	sk->sk_allocation = st->gfp;
+	sk->sk_use_task_frag = st->task_frag;
+	tx->refused = tx->sealed.len;
+	tx->pushing = false;
+}
+
 /*
  * Gives what is sealed to TCP.  Never waits.  Records are complete, so
  * MSG_MORE is not passed on: it would only delay the tail of the last one.
- * (TCP_CORK, being TCP's own state, still does what it says.)
- *
- * @gfp may not fail in process context: then TCP can refuse only while it has
- * data queued, whose acknowledgement brings the next write-space event.
+ * (TCP_CORK, being TCP's own state, still does what it says.)  The error of
+ * the connection stays in sk_err, for the call that reports it.
  *
  * Return: 0 when all is gone, -EAGAIN when TCP lacks memory, or the error of
  * the connection.
@@ -296,19 +344,20 @@ static void sealed_advance(struct itls_sealed *sealed, size_t len)
 static int __tx_push(struct sock *sk, struct itls_tx *tx, gfp_t gfp)
 {
 	struct itls_sealed *sealed = &tx->sealed;
-	int sndbuf = READ_ONCE(sk->sk_sndbuf);
-	gfp_t saved = sk->sk_allocation;
+	struct push_state st;
 	int ret = 0;
 
-	tx->pushing = true;
-	sk->sk_allocation = gfp;
-	WRITE_ONCE(sk->sk_sndbuf, ITLS_SNDBUF_LIFTED);
+	push_begin(sk, tx, gfp, &st);
 	while (sealed->len) {
 		struct msghdr msg = {
 			.msg_flags = MSG_SPLICE_PAGES | MSG_NO_SHARED_FRAGS |
 				     MSG_DONTWAIT | MSG_NOSIGNAL,
 		};
 
+		ret = tx_is_connected(sk) ? 0 : -EPIPE;
+		if (ret)
+			break;
+		WRITE_ONCE(sk->sk_sndbuf, ITLS_SNDBUF_LIFTED);
 		iov_iter_bvec(&msg.msg_iter, ITER_SOURCE,
 			      &sealed->frags[sealed->first],
 			      sealed->nr - sealed->first, sealed->len);
@@ -317,19 +366,20 @@ static int __tx_push(struct sock *sk, struct itls_tx *tx, gfp_t gfp)
 			break;
 		sealed_advance(sealed, ret);
 	}
-	/* TCP lowers the limit itself when memory is short: let that stand. */
-	if (READ_ONCE(sk->sk_sndbuf) == ITLS_SNDBUF_LIFTED)
-		WRITE_ONCE(sk->sk_sndbuf, sndbuf);
-	sk->sk_allocation = saved;
-	tx->pushing = false;
+	push_end(sk, tx, &st);
 	return sealed->len ? (ret ?: -EAGAIN) : 0;
 }
 
+/*
+ * In process context the allocation may not fail, so TCP refuses nothing
+ * while its queue is empty, and some acknowledgement brings the next
+ * write-space event.
+ */
 static int tx_push(struct sock *sk, struct itls_tx *tx)
 {
 	gfp_t gfp = sk->sk_allocation;
 
-	if (gfpflags_allow_blocking(gfp))
+	if (gfpflags_allow_blocking(gfp) && sk->sk_route_caps & NETIF_F_SG)
 		gfp |= __GFP_NOFAIL;
 	return __tx_push(sk, tx, gfp);
 }
@@ -377,13 +427,6 @@ static int tx_cmsg(const struct itls_ctx *ctx, struct msghdr *msg, u8 *type)
 	return 0;
 }
 
-static int tx_status(const struct sock *sk, const struct itls_tx *tx)
-{
-	if (tx->closed || sk->sk_err || sk->sk_shutdown & SEND_SHUTDOWN)
-		return -EPIPE;
-	return 0;
-}
-
 /*
  * Makes room for one more record, waiting for it if the caller does.  The
  * socket lock is dropped while waiting, so the open record may have changed.
@@ -392,7 +435,7 @@ static int tx_make_room(struct sock *sk, struct itls_tx *tx, long *timeo)
 {
 	int err;
 
-	while (!(err = tx_status(sk, tx))) {
+	while (!(err = tx->closed || !tx_is_connected(sk) ? -EPIPE : 0)) {
 		if (!sealed_has_room(&tx->sealed) || !sk_stream_memory_free(sk))
 			err = tx_push(sk, tx);
 		if (err && err != -EAGAIN)
@@ -464,7 +507,11 @@ static int tx_send(struct sock *sk, struct itls_ctx *ctx, struct msghdr *msg,
 		err = tx_make_room(sk, tx, timeo);
 		if (err)
 			break;
-		copied += tx_record(sk, ctx, msg, type, &err);
+		/* A record has one type; another thread may have begun this. */
+		if (tx->open.len && tx->open.type != type)
+			err = tx_seal(sk, ctx);
+		else
+			copied += tx_record(sk, ctx, msg, type, &err);
 		if (err == -ENOMEM)
 			err = sk_stream_wait_memory(sk, timeo);
 	}
@@ -488,15 +535,21 @@ static int tx_sendmsg_locked(struct sock *sk, struct msghdr *msg)
 		if (err)
 			return err;
 	}
-	/* A record has one type. */
-	if (ctx->tx->open.len && ctx->tx->open.type != type) {
-		err = tx_make_room(sk, ctx->tx, &timeo) ?: tx_seal(sk, ctx);
-		if (err)
-			return err;
-	}
 	copied = tx_send(sk, ctx, msg, type, &timeo);
 	err = tx_push(sk, ctx->tx);
 	return copied ?: (err == -EAGAIN ? 0 : err);
+}
+
+/* A managed socket ignores the flags that TCP ignores. */
+static bool flags_are_supported(const struct sock *sk, const struct msghdr *msg)
+{
+	unsigned int refused = MSG_OOB | MSG_FASTOPEN;
+
+	if (!itls_ctx_is_managed(itls_ctx_of(sk)))
+		return !(msg->msg_flags & ~ITLS_TX_FLAGS);
+	if (msg->msg_ubuf || sock_flag(sk, SOCK_ZEROCOPY))
+		refused |= MSG_ZEROCOPY;
+	return !(msg->msg_flags & refused);
 }
 
 /**
@@ -514,9 +567,10 @@ int itls_tx_sendmsg(struct sock *sk, struct msghdr *msg, size_t size)
 {
 	int ret;
 
-	if (msg->msg_flags & ~ITLS_TX_FLAGS)
+	if (!flags_are_supported(sk, msg))
 		return -EOPNOTSUPP;
-	if (msg->msg_flags & MSG_MORE && msg->msg_flags & MSG_EOR)
+	if (!itls_ctx_is_managed(itls_ctx_of(sk)) &&
+	    msg->msg_flags & MSG_MORE && msg->msg_flags & MSG_EOR)
 		return -EINVAL;
 	lock_sock(sk);
 	ret = tx_sendmsg_locked(sk, msg);
@@ -526,23 +580,18 @@ int itls_tx_sendmsg(struct sock *sk, struct msghdr *msg, size_t size)
 	return ret;
 }
 
-/* A splice or sendfile ended early: the record it left open is complete. */
-void itls_tx_splice_eof(struct sock *sk)
+/*
+ * The record left open is complete: a splice or sendfile ended early, or
+ * TCP_NODELAY or the end of TCP_CORK asks for what MSG_MORE held back.
+ */
+void itls_tx_uncork(struct sock *sk)
 {
 	struct itls_ctx *ctx = itls_ctx_of(sk);
 
 	lock_sock(sk);
-	if (ctx->tx && ctx->tx->open.len && !ctx->tx->closed &&
-	    !tx_seal(sk, ctx))
-		tx_push(sk, ctx->tx);
+	if (ctx->tx)
+		itls_tx_flush(sk, ctx);
 	release_sock(sk);
-}
-
-/* Nothing more can be sent on a connection in any other state. */
-static bool tx_is_alive(const struct sock *sk, const struct itls_tx *tx)
-{
-	return !tx->closed && !sk->sk_err &&
-	       (1 << sk->sk_state) & (TCPF_ESTABLISHED | TCPF_CLOSE_WAIT);
 }
 
 /*
@@ -551,24 +600,25 @@ static bool tx_is_alive(const struct sock *sk, const struct itls_tx *tx)
  */
 static int tx_flush(struct sock *sk, struct itls_ctx *ctx)
 {
-	u8 shutdown = sk->sk_shutdown;
+	u8 shut = sk->sk_shutdown & SEND_SHUTDOWN;
 	int err;
 
-	WRITE_ONCE(sk->sk_shutdown, shutdown & ~SEND_SHUTDOWN);
+	WRITE_ONCE(sk->sk_shutdown, sk->sk_shutdown & ~SEND_SHUTDOWN);
 	err = tx_push(sk, ctx->tx);
 	if (!err && ctx->tx->open.len) {
 		err = tx_seal(sk, ctx);
 		if (!err)
 			err = tx_push(sk, ctx->tx);
 	}
-	WRITE_ONCE(sk->sk_shutdown, shutdown);
+	/* The push may have let a FIN in, which sets the other bit. */
+	WRITE_ONCE(sk->sk_shutdown, sk->sk_shutdown | shut);
 	return err;
 }
 
-/* close() and shutdown() under the kTLS ABI: a record left open is complete. */
+/* The record left open is complete; the socket is locked. */
 void itls_tx_flush(struct sock *sk, struct itls_ctx *ctx)
 {
-	if (tx_is_alive(sk, ctx->tx))
+	if (!ctx->tx->closed)
 		tx_flush(sk, ctx);
 }
 
@@ -593,7 +643,7 @@ int itls_tx_finish(struct sock *sk, struct itls_ctx *ctx, u8 level, u8 alert)
 	struct iov_iter from;
 	int err;
 
-	if (!tx_is_alive(sk, tx))
+	if (tx->closed)
 		return -EPIPE;
 	err = tx_flush(sk, ctx);
 	if (!err) {

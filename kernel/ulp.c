@@ -11,6 +11,17 @@
 #include "itls.h"
 
 /*
+ * Core names the ULP only after attach has returned, and a child that a
+ * softirq copies before that would carry our pointers unseen.  So name it
+ * first, and wait for the softirqs that have not seen the name.
+ */
+static void announce_clone(struct sock *sk)
+{
+	WRITE_ONCE(inet_csk(sk)->icsk_ulp_ops, &itls_ulp_ops);
+	synchronize_rcu();
+}
+
+/*
  * TCP_ULP.  Process context, the socket locked.  -ENOTCONN: neither connected
  * nor listening; -EBUSY: somebody else sits on the socket already.
  */
@@ -32,6 +43,8 @@ int itls_ulp_attach(struct sock *sk)
 		return -ENOMEM;
 	ctx->pid = task_tgid_nr(current);
 	get_task_comm(ctx->comm, current);
+	if (sk->sk_state == TCP_LISTEN)
+		announce_clone(sk);
 	rcu_assign_pointer(inet_csk(sk)->icsk_ulp_data, ctx);
 	itls_proto_hook(sk, ctx);
 	return 0;
@@ -40,7 +53,9 @@ int itls_ulp_attach(struct sock *sk)
 /*
  * A child was cloned; softirq, the child locked and unknown to anybody.  It
  * has copied the listener's ULP, without a module reference, and must come
- * out with its own state: an embryo's, or none.
+ * out with its own state: an embryo's, or none.  The listener is not locked:
+ * it may be just being attached (no context yet), or destroyed (its context
+ * outlives this RCU section; the child will be dropped).
  */
 static void itls_ulp_clone(const struct request_sock *req, struct sock *newsk,
 			   const gfp_t priority)
@@ -49,21 +64,25 @@ static void itls_ulp_clone(const struct request_sock *req, struct sock *newsk,
 	const struct itls_ctx *lctx = itls_ctx_of(newsk);
 
 	RCU_INIT_POINTER(icsk->icsk_ulp_data, NULL);
-	if (itls_listen_inherit(newsk, lctx, priority) == -ENOENT)
+	if (!lctx || !try_module_get(THIS_MODULE)) {
 		icsk->icsk_ulp_ops = NULL;
-	else
-		__module_get(THIS_MODULE);
-	itls_proto_embryo(newsk, lctx);
+	} else if (itls_listen_inherit(newsk, lctx, priority) == -ENOENT) {
+		icsk->icsk_ulp_ops = NULL;
+		module_put(THIS_MODULE);
+	}
+	itls_proto_embryo(newsk);
 }
 
-/* The socket is destroyed; softirq or process context.  The keys went in close(). */
+/*
+ * The socket is destroyed; softirq or process context.  The keys went in
+ * close().  A softirq may still be cloning a listener, so icsk_ulp_data stays;
+ * the context is freed after a grace period.
+ */
 static void itls_ulp_release(struct sock *sk)
 {
-	struct inet_connection_sock *icsk = inet_csk(sk);
 	struct itls_ctx *ctx = itls_ctx_of(sk);
 
 	itls_proto_release(sk);
-	RCU_INIT_POINTER(icsk->icsk_ulp_data, NULL);
 	if (ctx)
 		itls_ctx_put(ctx);
 }

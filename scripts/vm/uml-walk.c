@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+// SPDX-License-Identifier: GPL-2.0
 /*
  * Put into arch/um/kernel/stacktrace.c by scripts/vm/uml. The kernel's own way
  * asks of every word on the stack whether it is an address of a module, under

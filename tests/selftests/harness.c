@@ -341,7 +341,7 @@ static bool list_one(int num, const char *name, const struct test_case *tc,
 	return true;
 }
 
-static int usage(const char *prog, int status)
+static int help(const char *prog, int status)
 {
 	fprintf(status ? stderr : stdout,
 		"usage: %s [-l] [-t NAME]\n"
@@ -364,7 +364,7 @@ int main(int argc, char **argv)
 		else if (opt == 't')
 			filter = optarg;
 		else
-			return usage(argv[0], opt == 'h' ? 0 : 2);
+			return help(argv[0], opt == 'h' ? 0 : 2);
 	}
 	if (scale && atoi(scale) > 0)
 		deadline_scale = atoi(scale);

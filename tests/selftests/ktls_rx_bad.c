@@ -107,7 +107,7 @@ TEST_F(ktls, cleartext_instead_of_a_record)
 {
 	peer_send_raw(&self->peer, "GET / HTTP/1.1\r\nHost: x\r\n\r\n", 27);
 	ASSERT_NE(0, sock_poll(self->fd, POLLIN, test_wait_ms()));
-	EXPECT_EQ(-1, recv(self->fd, (char[64]){}, 64, MSG_DONTWAIT));
+	EXPECT_EQ(-1, recv(self->fd, SCRATCH(64), 64, MSG_DONTWAIT));
 }
 
 /* One bit wrong anywhere in the record, after one good record that is still delivered. */
@@ -224,7 +224,7 @@ TEST_F(ktls, fin_inside_a_header)
 {
 	peer_send_raw(&self->peer, "\x17\x03", 2);
 	ASSERT_EQ(0, shutdown(self->peer.fd, SHUT_WR));
-	EXPECT_GE(0, recv(self->fd, (char[16]){}, 16, 0));
+	EXPECT_GE(0, recv(self->fd, SCRATCH(16), 16, 0));
 	EXPECT_NE(0, sock_poll(self->fd, POLLIN, 0));
 }
 

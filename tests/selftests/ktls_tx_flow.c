@@ -102,9 +102,8 @@ TEST_F(ktls, pollout_tells_the_truth)
 	ASSERT_LT(sent, 8 << 20);
 	EXPECT_EQ(0, sock_poll(self->fd, POLLOUT, 0));
 	EXPECT_ERRNO(EAGAIN, send(self->fd, data, 1, MSG_DONTWAIT));
-	while (seen < sent) {
+	while (seen < sent)
 		seen += peer_recv_data(&self->peer, got + seen, sent - seen);
-	}
 	EXPECT_EQ(POLLOUT, sock_poll(self->fd, POLLOUT, test_wait_ms()));
 	EXPECT_MEMEQ(data, got, sent);
 	free(data);

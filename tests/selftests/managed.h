@@ -8,6 +8,7 @@
 #define SELFTEST_MANAGED_H
 
 #include <poll.h>
+#include <sys/mman.h>
 
 #include "agent.h"
 #include "stat.h"
@@ -119,7 +120,7 @@ static inline void expect_works(int server, struct peer *client)
 	EXPECT_MEMEQ("pong", buf, 4);
 }
 
-static inline void expect_data(struct managed_data *self, const void *data, size_t len)
+static inline void managed_expect_data(struct managed_data *self, const void *data, size_t len)
 {
 	uint8_t *got = malloc(len + 1);
 
@@ -127,6 +128,23 @@ static inline void expect_data(struct managed_data *self, const void *data, size
 	ASSERT_EQ((ssize_t)len, recv(self->server, got, len, MSG_WAITALL));
 	EXPECT_MEMEQ(data, got, len);
 	free(got);
+}
+
+/* Ways to a socket's bytes, or to a socket without its keys, that go past recv() and send(). */
+static inline void expect_no_side_door(int fd)
+{
+	struct sockaddr unspec = { .sa_family = AF_UNSPEC };
+	struct tcp_zerocopy_receive zc = {};
+	socklen_t len = sizeof(zc);
+	char c;
+
+	EXPECT_EQ(MAP_FAILED, mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0));
+	EXPECT_EQ(-1, getsockopt(fd, IPPROTO_TCP, TCP_ZEROCOPY_RECEIVE, &zc, &len));
+	EXPECT_EQ(-1, recv(fd, &c, 1, MSG_OOB | MSG_DONTWAIT));
+	EXPECT_EQ(-1, recv(fd, &c, 1, MSG_ERRQUEUE | MSG_DONTWAIT));
+	EXPECT_EQ(-1, connect(fd, &unspec, sizeof(unspec)));
+	EXPECT_EQ(-1, listen(fd, 1));
+	EXPECT_ERRNO(EEXIST, ulp_attach(fd));
 }
 
 #endif

@@ -63,7 +63,7 @@ TEST_F_TIMEOUT(managed, both_ways, 60)
 	ASSERT_EQ(0, pthread_create(&sender, NULL, client_sends, &t));
 	ASSERT_EQ(0, pthread_create(&reader, NULL, client_reads, &t));
 	ASSERT_EQ((ssize_t)t.len, send(self->server, data, t.len, 0));
-	expect_data(self, data, t.len);
+	managed_expect_data(self, data, t.len);
 	ASSERT_EQ(0, pthread_join(sender, NULL));
 	ASSERT_EQ(0, pthread_join(reader, NULL));
 	free(data);
@@ -134,7 +134,7 @@ TEST_F(managed, fionread)
 	sock_wait_received(self->server, self->client.sent);
 	EXPECT_EQ(0, ioctl(self->server, FIONREAD, &n));
 	EXPECT_EQ(5, n);
-	expect_data(self, "hello", 5);
+	managed_expect_data(self, "hello", 5);
 }
 
 TEST_F(managed, counters_and_info)
@@ -144,7 +144,7 @@ TEST_F(managed, counters_and_info)
 
 	managed_establish(self);
 	peer_send_data(&self->client, buf, 100, 50);
-	expect_data(self, buf, 100);
+	managed_expect_data(self, buf, 100);
 	ASSERT_EQ(70, send(self->server, buf, 70, 0));
 	peer_recv_all(&self->client, buf, 70);
 	info = info_get(self->server);
@@ -232,7 +232,34 @@ TEST_F(managed, keys_are_never_set)
 	EXPECT_ERRNO(EPERM, key_set(self->server, TLS_TX, &self->tx));
 	EXPECT_ERRNO(EPERM, key_set(self->server, TLS_RX, &self->rx));
 	ASSERT_EQ(1, send(self->server, "x", 1, 0));
-	EXPECT_EQ(1, peer_recv_data(&self->client, (uint8_t[4]){}, 4));
+	EXPECT_EQ(1, peer_recv_data(&self->client, SCRATCH(4), 4));
+}
+
+TEST_F(managed, side_doors)
+{
+	managed_establish(self);
+	peer_send(&self->client, REC_DATA, "hello", 5);
+	sock_wait_received(self->server, self->client.sent);
+	expect_no_side_door(self->server);
+	managed_expect_data(self, "hello", 5);
+	expect_works(self->server, &self->client);
+}
+
+/* TLS has no urgent data: a byte that TCP calls urgent is a byte of the record like any other. */
+TEST_F(managed, urgent_byte_in_a_record)
+{
+	uint8_t rec[REC_SPACE];
+	size_t len, half;
+
+	managed_establish(self);
+	len = peer_seal(&self->client.tx, REC_DATA, "hello", 5, 0, rec);
+	half = len / 2;
+	ASSERT_EQ((ssize_t)half, send(self->client.fd, rec, half, MSG_OOB));
+	sock_send_all(self->client.fd, rec + half, len - half);
+	sock_wait_received(self->server, len);
+	EXPECT_EQ(-1, recv(self->server, rec, 1, MSG_OOB | MSG_DONTWAIT));
+	managed_expect_data(self, "hello", 5);
+	expect_works(self->server, &self->client);
 }
 
 static void prefix_case(struct managed_data *self, size_t len)
@@ -253,7 +280,7 @@ static void prefix_case(struct managed_data *self, size_t len)
 	EXPECT_TRUE(sock_poll(self->server, POLLIN, test_wait_ms()) & POLLIN);
 	EXPECT_EQ(0, ioctl(self->server, FIONREAD, &n));
 	EXPECT_LE((int)len, n);
-	expect_data(self, prefix, len + 4);
+	managed_expect_data(self, prefix, len + 4);
 	free(prefix);
 }
 

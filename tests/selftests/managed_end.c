@@ -78,7 +78,7 @@ TEST_F(managed, close_notify_is_eof)
 	managed_establish(self);
 	peer_send(&self->client, REC_DATA, "bye", 3);
 	peer_alert(&self->client, LEVEL_WARNING, ALERT_CLOSE_NOTIFY);
-	expect_data(self, "bye", 3);
+	managed_expect_data(self, "bye", 3);
 	expect_eof(self);
 	EXPECT_EQ(ALERT_CLOSE_NOTIFY, info_get(self->server).alert_rx);
 	EXPECT_EQ(1, stat_get("RxCloseNotify"));
@@ -130,7 +130,7 @@ TEST_F(managed, fin_without_close_notify_is_truncation)
 	managed_establish(self);
 	peer_send(&self->client, REC_DATA, "cut", 3);
 	ASSERT_EQ(0, shutdown(self->client.fd, SHUT_WR));
-	expect_data(self, "cut", 3);
+	managed_expect_data(self, "cut", 3);
 	EXPECT_ERRNO(ECONNRESET, recv(self->server, buf, sizeof(buf), 0));
 	EXPECT_ERRNO(ECONNRESET, recv(self->server, buf, sizeof(buf), 0));
 	EXPECT_EQ(1, stat_get("RxTruncated"));
@@ -154,7 +154,7 @@ TEST_F(managed, fin_wakes_a_blocked_reader)
 {
 	managed_establish(self);
 	ASSERT_EQ(0, shutdown(self->client.fd, SHUT_WR));
-	EXPECT_ERRNO(ECONNRESET, recv(self->server, (char[8]){}, 8, 0));
+	EXPECT_ERRNO(ECONNRESET, recv(self->server, SCRATCH(8), 8, 0));
 }
 
 TEST_F(managed, reset_by_peer)
@@ -163,7 +163,7 @@ TEST_F(managed, reset_by_peer)
 	sock_reset(self->client.fd);
 	self->client.fd = -1;
 	ASSERT_NE(0, sock_poll(self->server, POLLHUP, test_wait_ms()));
-	EXPECT_ERRNO(ECONNRESET, recv(self->server, (char[8]){}, 8, 0));
+	EXPECT_ERRNO(ECONNRESET, recv(self->server, SCRATCH(8), 8, 0));
 }
 
 TEST_F(managed, fatal_alert_is_reset)
@@ -173,7 +173,7 @@ TEST_F(managed, fatal_alert_is_reset)
 	managed_establish(self);
 	peer_send(&self->client, REC_DATA, "last", 4);
 	peer_alert(&self->client, LEVEL_FATAL, ALERT_HANDSHAKE_FAILURE);
-	expect_data(self, "last", 4);
+	managed_expect_data(self, "last", 4);
 	expect_over(self, ECONNRESET);
 	EXPECT_EQ(ALERT_HANDSHAKE_FAILURE, info_get(self->server).alert_rx);
 	EXPECT_EQ(1, stat_get("RxAlert"));
@@ -186,7 +186,7 @@ TEST_F(managed, user_canceled_changes_nothing)
 	managed_establish(self);
 	peer_alert(&self->client, LEVEL_WARNING, ALERT_USER_CANCELED);
 	peer_send(&self->client, REC_DATA, "still", 5);
-	expect_data(self, "still", 5);
+	managed_expect_data(self, "still", 5);
 	peer_alert(&self->client, LEVEL_WARNING, ALERT_CLOSE_NOTIFY);
 	expect_eof(self);
 }
@@ -200,7 +200,7 @@ TEST_F(managed, warning_level_of_other_alerts)
 		expect_over(self, ECONNRESET);
 	} else {
 		peer_send(&self->client, REC_DATA, "still", 5);
-		expect_data(self, "still", 5);
+		managed_expect_data(self, "still", 5);
 	}
 }
 
@@ -225,7 +225,7 @@ TEST_F(managed, corrupt_record)
 	len = peer_seal(&self->client.tx, REC_DATA, "evil", 4, 0, rec);
 	rec[len - 1] ^= 1;
 	peer_send_raw(&self->client, rec, len);
-	expect_data(self, "good", 4);
+	managed_expect_data(self, "good", 4);
 	expect_fatal(self, EBADMSG, ALERT_BAD_RECORD_MAC);
 	EXPECT_EQ(1, stat_get("RxDecryptError"));
 }
@@ -258,7 +258,7 @@ static void out_of_place(struct managed_data *self, uint8_t type, const void *da
 	peer_send(&self->client, REC_DATA, "good", 4);
 	peer_send(&self->client, type, data, len);
 	peer_send(&self->client, REC_DATA, "late", 4);
-	expect_data(self, "good", 4);
+	managed_expect_data(self, "good", 4);
 	expect_fatal(self, EPROTO, ALERT_UNEXPECTED_MESSAGE);
 	EXPECT_EQ(1, stat_get("RxProtocolError"));
 }
@@ -354,7 +354,7 @@ TEST_F(managed, shutdown_write)
 	EXPECT_EQ(ALERT_CLOSE_NOTIFY, info.alert_tx);
 	/* Reading goes on until the peer ends it. */
 	peer_send(&self->client, REC_DATA, "answer", 6);
-	expect_data(self, "answer", 6);
+	managed_expect_data(self, "answer", 6);
 	peer_alert(&self->client, LEVEL_WARNING, ALERT_CLOSE_NOTIFY);
 	expect_eof(self);
 	/* close() says nothing twice. */
@@ -368,7 +368,7 @@ TEST_F(managed, shutdown_both)
 	managed_establish(self);
 	ASSERT_EQ(0, shutdown(self->server, SHUT_RDWR));
 	expect_alert(self, LEVEL_WARNING, ALERT_CLOSE_NOTIFY);
-	EXPECT_GE(0, recv(self->server, (char[8]){}, 8, 0));
+	EXPECT_GE(0, recv(self->server, SCRATCH(8), 8, 0));
 }
 
 TEST_F(managed, shutdown_read_only)

@@ -278,8 +278,8 @@ TEST_F(managed, done_of_another_agents_request)
 	agent_open(&other);
 	managed_pending(self);
 	agent_accept(&self->agent, &req);
-	EXPECT_EQ(-EACCES, agent_done(&other, req.id, &self->tx, &self->rx));
-	EXPECT_EQ(-EACCES, agent_fail(&other, req.id, EPROTO));
+	EXPECT_EQ(-EPERM, agent_done(&other, req.id, &self->tx, &self->rx));
+	EXPECT_EQ(-EPERM, agent_fail(&other, req.id, EPROTO));
 	EXPECT_EQ(0, sock_poll(self->server, POLLIN, 0));
 	ASSERT_EQ(0, agent_done(&self->agent, req.id, &self->tx, &self->rx));
 	close(req.fd);
@@ -293,8 +293,8 @@ TEST_F(managed, done_before_accept)
 
 	managed_pending(self);
 	id = info_get(self->server).id;
-	EXPECT_EQ(-EACCES, agent_done(&self->agent, id, &self->tx, &self->rx));
-	EXPECT_EQ(-EACCES, agent_fail(&self->agent, id, EPROTO));
+	EXPECT_EQ(-EPERM, agent_done(&self->agent, id, &self->tx, &self->rx));
+	EXPECT_EQ(-EPERM, agent_fail(&self->agent, id, EPROTO));
 	finish(self);
 }
 

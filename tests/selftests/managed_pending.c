@@ -137,6 +137,16 @@ TEST_F(managed, pending_info)
 	EXPECT_EQ(1, stat_get("CurrPending"));
 }
 
+TEST_F(managed, pending_side_doors)
+{
+	managed_pending(self);
+	ASSERT_EQ(4, send(self->client.fd, "raw!", 4, MSG_OOB));
+	sock_wait_received(self->server, 4);
+	expect_no_side_door(self->server);
+	EXPECT_EQ(0, sock_poll(self->server, POLLIN | POLLPRI | POLLOUT, 0));
+	EXPECT_EQ(ITLS_STATE_PENDING, info_get(self->server).state);
+}
+
 TEST_F(managed, pending_keys_by_sockopt)
 {
 	managed_pending(self);

@@ -50,7 +50,7 @@ static int raw_answer(struct raw *raw)
 			break;
 		if (nlh->nlmsg_type == NLMSG_DONE)
 			return 0;
-		/* Data ahead of the acknowledgement, in the same datagram or the next. */
+		/* Data ahead of the acknowledgment, in the same datagram or the next. */
 		memcpy(raw->buf, buf, n);
 	}
 	err = mnl_nlmsg_get_payload(nlh);

@@ -12,12 +12,6 @@
 
 #define TAG 16
 
-static const struct {
-	uint16_t type;
-	gnutls_cipher_algorithm_t algorithm;
-	size_t size, key_len;
-	size_t iv, key, salt, rec_seq;	/* offsets */
-} ciphers[] = {
 #define ROW(bits) {							\
 	TLS_CIPHER_AES_GCM_##bits, GNUTLS_CIPHER_AES_##bits##_GCM,	\
 	sizeof(struct tls12_crypto_info_aes_gcm_##bits), bits / 8,	\
@@ -26,6 +20,13 @@ static const struct {
 	offsetof(struct tls12_crypto_info_aes_gcm_##bits, salt),	\
 	offsetof(struct tls12_crypto_info_aes_gcm_##bits, rec_seq),	\
 }
+
+static const struct {
+	uint16_t type;
+	gnutls_cipher_algorithm_t algorithm;
+	size_t size, key_len;
+	size_t iv, key, salt, rec_seq;	/* offsets */
+} ciphers[] = {
 	ROW(128),
 	ROW(256),
 };
@@ -332,7 +333,7 @@ static void *drain_run(void *arg)
 
 void peer_drain_start(struct peer_drain *d, struct peer *peer, size_t len, uint64_t offset)
 {
-	*d = (struct drain){ .peer = peer, .len = len, .offset = offset };
+	*d = (struct peer_drain){ .peer = peer, .len = len, .offset = offset };
 	ASSERT_EQ(0, pthread_create(&d->thread, NULL, drain_run, d));
 }
 

@@ -13,6 +13,9 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
+/* Room for bytes nobody looks at. */
+#define SCRATCH(n) ((void *)(uint8_t [n]) { 0 })
+
 int sock_listen(int family);
 int sock_connect(int listener);
 int sock_accept(int listener);

@@ -25,7 +25,7 @@
 /*
  * setsockopt(fd, SOL_TLS, ITLS_LISTEN, name, strlen(name)): handshake every
  * connection accepted from this listener with the server profile @name.
- * Length 0 takes the mark away; connections accepted later are plain TCP.
+ * Length 0 takes the mark away; connections that come later are plain TCP.
  * getsockopt gives the name, without NUL, or length 0.
  */
 #define ITLS_LISTEN		64
