@@ -140,7 +140,7 @@ void itls_control_close(struct sock *sk, struct itls_ctx *ctx)
 	if (!itls_ctx_is_managed(ctx))
 		itls_tx_flush(sk, ctx);
 	else if (!itls_tx_finish(sk, ctx, ITLS_ALERT_WARNING,
-			    ITLS_ALERT_CLOSE_NOTIFY))
+				 ITLS_ALERT_CLOSE_NOTIFY))
 		itls_stats_add(sk, ITLS_STAT_TX_CLOSE_NOTIFY, 1);
 	if (ctx->tx->sealed.len)
 		itls_stats_add(sk, ITLS_STAT_TX_LOST, 1);

@@ -125,6 +125,7 @@ int itls_ctx_install(struct itls_ctx *ctx, struct itls_tx *tx,
 		ctx->version = tx->cipher.record.version;
 		ctx->tx_cipher = itls_cipher_type(&tx->cipher);
 		itls_stats_add(ctx->sk, ITLS_STAT_CURR_TX, 1);
+		/* Pairs with tx_is_ours(): the direction is complete. */
 		smp_store_release(&ctx->tx, tx);
 	}
 	if (rx) {
@@ -132,8 +133,10 @@ int itls_ctx_install(struct itls_ctx *ctx, struct itls_tx *tx,
 		ctx->version = rx->cipher.record.version;
 		ctx->rx_cipher = itls_cipher_type(&rx->cipher);
 		itls_stats_add(ctx->sk, ITLS_STAT_CURR_RX, 1);
+		/* Pairs with rx_is_ours() and poll: likewise. */
 		smp_store_release(&ctx->rx, rx);
 	}
+	/* Pairs with itls_ctx_state(): keys and peer are there. */
 	smp_store_release(&ctx->state, ITLS_STATE_ESTABLISHED);
 	return 0;
 }

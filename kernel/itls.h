@@ -219,6 +219,7 @@ static inline bool itls_ctx_is_managed(const struct itls_ctx *ctx)
 
 static inline int itls_ctx_state(const struct itls_ctx *ctx)
 {
+	/* Pairs with itls_ctx_install(). */
 	return smp_load_acquire(&ctx->state);
 }
 

@@ -306,7 +306,7 @@ static int outcome_check(struct genl_info *info, struct outcome *o)
 	if (!err) {
 		err = outcome_build(info, &tx, &rx, o);
 		if (err)
-			NL_SET_ERR_MSG(info->extack, "the keys cannot be used: no memory, or the kernel lacks the cipher");
+			NL_SET_ERR_MSG(info->extack, "no memory, or no such cipher in this kernel");
 	}
 	memzero_explicit(&tx, sizeof(tx));
 	memzero_explicit(&rx, sizeof(rx));

@@ -39,11 +39,13 @@ static bool handshake_decides(const struct itls_ctx *ctx)
 
 static bool tx_is_ours(const struct itls_ctx *ctx)
 {
+	/* Pairs with itls_ctx_install(). */
 	return smp_load_acquire(&ctx->tx) || handshake_decides(ctx);
 }
 
 static bool rx_is_ours(const struct itls_ctx *ctx)
 {
+	/* Pairs with itls_ctx_install(). */
 	return smp_load_acquire(&ctx->rx) || handshake_decides(ctx);
 }
 
@@ -315,6 +317,7 @@ static __poll_t itls_ops_poll(struct file *file, struct socket *sock,
 		return EPOLLIN | EPOLLRDNORM | EPOLLRDHUP | EPOLLOUT |
 		       EPOLLWRNORM | EPOLLERR | EPOLLHUP;
 	}
+	/* Pairs with itls_ctx_install(). */
 	rx = smp_load_acquire(&ctx->rx);
 	if (!rx)
 		return mask;
@@ -451,7 +454,7 @@ static int inherit_late(struct sock *sk, const struct itls_ctx *lctx)
 		return -ENOENT;
 	/* Between clone and accept, BPF may have put it into a sockmap. */
 	if (READ_ONCE(sk->sk_prot) != lctx->proto->base ||
-	    rcu_access_pointer(sk->sk_user_data))
+	    READ_ONCE(sk->sk_user_data))
 		return -ECONNABORTED;
 	err = itls_listen_inherit(sk, lctx, GFP_KERNEL);
 	if (err)

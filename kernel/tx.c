@@ -372,7 +372,7 @@ static int __tx_push(struct sock *sk, struct itls_tx *tx, gfp_t gfp)
 
 /*
  * In process context the allocation may not fail, so TCP refuses nothing
- * while its queue is empty, and some acknowledgement brings the next
+ * while its queue is empty, and some acknowledgment brings the next
  * write-space event.
  */
 static int tx_push(struct sock *sk, struct itls_tx *tx)
@@ -389,7 +389,7 @@ static int tx_push(struct sock *sk, struct itls_tx *tx)
  * @sk: socket, locked or owned by the softirq that calls
  * @ctx: its context
  *
- * Called by TCP when acknowledgements free memory; softirq, or process
+ * Called by TCP when acknowledgments free memory; softirq, or process
  * context in the backlog.  Allocations must not sleep here.  A push that is
  * under way calls back into this: it is left alone.
  */

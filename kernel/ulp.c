@@ -33,7 +33,7 @@ int itls_ulp_attach(struct sock *sk)
 	if (sk->sk_state != TCP_ESTABLISHED && sk->sk_state != TCP_LISTEN)
 		return -ENOTCONN;
 	/* A psock, or a kernel user: it would read beside us. */
-	if (!sk->sk_socket || rcu_access_pointer(sk->sk_user_data))
+	if (!sk->sk_socket || READ_ONCE(sk->sk_user_data))
 		return -EBUSY;
 	proto = itls_proto_of(sk);
 	if (!proto)

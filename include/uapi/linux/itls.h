@@ -87,6 +87,7 @@ enum itls_cmd {
 	ITLS_CMD_SESSION_GET,	/* dump: sessions of this network namespace */
 	__ITLS_CMD_MAX,
 };
+
 #define ITLS_CMD_MAX	(__ITLS_CMD_MAX - 1)
 
 /* What ACCEPT gives: one handshake to do. */
@@ -104,6 +105,7 @@ enum itls_accept_attr {
 	ITLS_A_ACCEPT_PEER,	/* the same */
 	__ITLS_A_ACCEPT_MAX,
 };
+
 #define ITLS_A_ACCEPT_MAX	(__ITLS_A_ACCEPT_MAX - 1)
 
 /* What DONE takes: how one handshake ended. */
@@ -123,6 +125,7 @@ enum itls_done_attr {
 	ITLS_A_DONE_ALERT_RX,	/* u8, alert the agent received, likewise */
 	__ITLS_A_DONE_MAX,
 };
+
 #define ITLS_A_DONE_MAX	(__ITLS_A_DONE_MAX - 1)
 
 /* What a dump of SESSION_GET gives, one message a session. */
@@ -151,6 +154,7 @@ enum itls_session_attr {
 	ITLS_A_SESSION_RX_BYTES, /* u64, plaintext */
 	__ITLS_A_SESSION_MAX,
 };
+
 #define ITLS_A_SESSION_MAX	(__ITLS_A_SESSION_MAX - 1)
 
 #endif /* _UAPI_LINUX_ITLS_H */
