@@ -135,7 +135,7 @@ int itls_control_record(struct sock *sk, struct itls_ctx *ctx, u8 type,
 /* shutdown(SHUT_WR) and close(): close_notify after all data, once. */
 void itls_control_close(struct sock *sk, struct itls_ctx *ctx)
 {
-	if (!ctx->tx)
+	if (!ctx->tx || ctx->tx->closed)
 		return;
 	if (!itls_ctx_is_managed(ctx))
 		itls_tx_flush(sk, ctx);

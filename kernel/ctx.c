@@ -54,7 +54,7 @@ void itls_ctx_put(struct itls_ctx *ctx)
 	if (!refcount_dec_and_test(&ctx->ref))
 		return;
 	WARN_ON_ONCE(ctx->tx || ctx->rx);
-	itls_listener_put(rcu_dereference_protected(ctx->listener, true));
+	itls_listener_put(rcu_replace_pointer(ctx->listener, NULL, true));
 	kfree(ctx->peer);
 	kfree_rcu(ctx, rcu);
 	sock_put(sk);
@@ -210,9 +210,10 @@ struct itls_listener *itls_listener_get(const struct itls_ctx *ctx)
 	struct itls_listener *l;
 
 	rcu_read_lock();
-	l = rcu_dereference(ctx->listener);
-	if (l && !refcount_inc_not_zero(&l->ref))
-		l = NULL;
+	/* One whose last reference went was replaced: look again. */
+	do {
+		l = rcu_dereference(ctx->listener);
+	} while (l && !refcount_inc_not_zero(&l->ref));
 	rcu_read_unlock();
 	return l;
 }

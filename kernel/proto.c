@@ -93,7 +93,8 @@ static void itls_state_change(struct sock *sk)
 /*
  * Some options copy from the caller while they hold the socket lock, for as
  * long as the caller's memory likes to take.  During a handshake that would
- * hold up the agent, and everybody else's handshakes: copy first.
+ * hold up the agent, and everybody else's handshakes: copy first.  (SOL_SOCKET
+ * does not pass here.)
  */
 static int setsockopt_bounced(struct sock *sk, int level, int optname,
 			      sockptr_t optval, unsigned int optlen)
@@ -130,7 +131,7 @@ static int itls_proto_setsockopt(struct sock *sk, int level, int optname,
 
 	if (level == SOL_TLS)
 		return itls_sockopt_set(sk, optname, optval, optlen);
-	if (itls_ctx_state(ctx) == ITLS_STATE_PENDING && level != SOL_TCP)
+	if (itls_ctx_state(ctx) == ITLS_STATE_PENDING)
 		return setsockopt_bounced(sk, level, optname, optval, optlen);
 	err = ctx->proto->base->setsockopt(sk, level, optname, optval, optlen);
 	if (!err && level == SOL_TCP && asks_for_push(sk, optname))
@@ -244,9 +245,9 @@ static bool itls_proto_memory_free(const struct sock *sk, int wake)
 	/* A record that was begun is taken whole: see tx.c. */
 	if (ctx->tx && ctx->tx->pushing)
 		return true;
-	/* What was refused goes first. */
+	/* What was refused goes first; with nothing under way, by a send. */
 	if (ctx->tx && ctx->tx->refused)
-		return false;
+		return tcp_rtx_and_write_queues_empty(sk);
 	return ctx->proto->base->stream_memory_free(sk, wake);
 }
 
@@ -418,11 +419,12 @@ static void embryo_hold_bytes(struct sock *sk)
 /* The socket is locked.  A child that was never an embryo has none. */
 static void embryo_release_bytes(struct sock *sk, struct itls_ctx *ctx)
 {
-	if (!ctx->saved.data_ready) {
+	/* Not 1: the server has set its own meanwhile. */
+	if (!ctx->saved.data_ready || sk->sk_rcvlowat != 1)
 		ctx->rcvlowat = sk->sk_rcvlowat;
-		WRITE_ONCE(sk->sk_rcvlowat, 1);
+	WRITE_ONCE(sk->sk_rcvlowat, 1);
+	if (!ctx->saved.data_ready)
 		return;
-	}
 	WRITE_ONCE(sk->sk_data_ready, ctx->saved.data_ready);
 	skb_queue_splice_init(&ctx->held, &sk->sk_receive_queue);
 }

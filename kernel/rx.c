@@ -477,11 +477,21 @@ static void rx_restore_lowat(struct sock *sk, struct itls_rx *rx)
 		WRITE_ONCE(sk->sk_rcvlowat, rx->rcvlowat);
 }
 
-/* Has anything happened since the list ended with @last? */
-static bool rx_has_news(struct sock *sk, const struct itls_rx *rx,
-			const struct sk_buff *last)
+/* Bytes a reader wants before it returns; others may be asleep already. */
+static size_t rx_target(const struct sock *sk, const struct itls_rx *rx,
+			int flags, size_t len)
 {
-	return READ_ONCE(rx->plain.prev) != last || READ_ONCE(rx->whole) ||
+	if (flags & MSG_WAITALL || !rx->waiters)
+		return sock_rcvlowat(sk, flags & MSG_WAITALL, len);
+	return min_t(size_t, rx->rcvlowat, len) ?: 1;
+}
+
+/* Has anything happened since @seen records had been read? */
+static bool rx_has_news(struct sock *sk, const struct itls_ctx *ctx, u64 seen)
+{
+	const struct itls_rx *rx = ctx->rx;
+
+	return READ_ONCE(ctx->rx_records) != seen || READ_ONCE(rx->whole) ||
 	       READ_ONCE(rx->eof) || READ_ONCE(rx->err) || rx_is_stalled(sk) ||
 	       READ_ONCE(sk->sk_err) ||
 	       READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN ||
@@ -489,14 +499,17 @@ static bool rx_has_news(struct sock *sk, const struct itls_rx *rx,
 }
 
 /*
- * Waits for the next record.  Return: 1 to look again, 0 at the end of the
- * stream, or -errno, in the order in which tcp_recvmsg() decides.
+ * Waits for the next record.  A caller that has something (@have) to return
+ * leaves the connection's error to the next call.  Return: 1 to look again, 0
+ * at the end of the stream, or -errno, in the order in which tcp_recvmsg()
+ * decides.
  */
-static int rx_wait(struct sock *sk, struct itls_ctx *ctx, long *timeo)
+static int rx_wait(struct sock *sk, struct itls_ctx *ctx, bool have,
+		   long *timeo)
 {
 	DEFINE_WAIT_FUNC(wait, woken_wake_function);
+	u64 seen = ctx->rx_records;
 	struct itls_rx *rx = ctx->rx;
-	const struct sk_buff *last;
 
 	if (rx->eof)
 		return 0;
@@ -507,7 +520,7 @@ static int rx_wait(struct sock *sk, struct itls_ctx *ctx, long *timeo)
 	if (sock_flag(sk, SOCK_DONE))
 		return 0;
 	if (sk->sk_err)
-		return sock_error(sk);
+		return have ? 0 : sock_error(sk);
 	if (sk->sk_shutdown & RCV_SHUTDOWN)
 		return 0;
 	if (sk->sk_state == TCP_CLOSE)
@@ -518,11 +531,10 @@ static int rx_wait(struct sock *sk, struct itls_ctx *ctx, long *timeo)
 		return sock_intr_errno(*timeo);
 
 	itls_rx_check(sk, rx);
-	last = rx->plain.prev;
 	rx_lower_lowat(sk, rx);
 	add_wait_queue(sk_sleep(sk), &wait);
 	sk_set_bit(SOCKWQ_ASYNC_WAITDATA, sk);
-	sk_wait_event(sk, timeo, rx_has_news(sk, rx, last), &wait);
+	sk_wait_event(sk, timeo, rx_has_news(sk, ctx, seen), &wait);
 	sk_clear_bit(SOCKWQ_ASYNC_WAITDATA, sk);
 	remove_wait_queue(sk_sleep(sk), &wait);
 	rx_restore_lowat(sk, rx);
@@ -530,18 +542,19 @@ static int rx_wait(struct sock *sk, struct itls_ctx *ctx, long *timeo)
 }
 
 /*
- * Finds the next decrypted record, waiting for it if @wait.  Return: 1 with
- * *@skbp set, 0 when there is none (and, having waited, will be none).
+ * Finds the next decrypted record, waiting for it while the caller @has less
+ * than its @target.  Return: 1 with *@skbp set, 0 when there is none (and,
+ * having waited, will be none).
  */
-static int rx_peek(struct sock *sk, struct itls_ctx *ctx, bool wait,
-		   long *timeo, struct sk_buff **skbp)
+static int rx_peek(struct sock *sk, struct itls_ctx *ctx, size_t has,
+		   size_t target, long *timeo, struct sk_buff **skbp)
 {
 	int ret;
 
 	while (!(*skbp = skb_peek(&ctx->rx->plain))) {
 		ret = rx_next(sk, ctx);
-		if (!ret && wait)
-			ret = rx_wait(sk, ctx, timeo);
+		if (!ret && has < target)
+			ret = rx_wait(sk, ctx, has, timeo);
 		if (ret <= 0)
 			return ret;
 	}
@@ -595,7 +608,7 @@ static int rx_copy(struct itls_rx *rx, struct sk_buff *skb, struct msghdr *msg,
 static int rx_read(struct sock *sk, struct itls_ctx *ctx, struct msghdr *msg,
 		   size_t len, int flags, long *timeo)
 {
-	size_t target = sock_rcvlowat(sk, flags & MSG_WAITALL, len);
+	size_t target = rx_target(sk, ctx->rx, flags, len);
 	bool discard = flags & MSG_TRUNC && itls_ctx_is_managed(ctx);
 	size_t copied = 0, flushed = 0;
 	struct itls_rx *rx = ctx->rx;
@@ -604,7 +617,7 @@ static int rx_read(struct sock *sk, struct itls_ctx *ctx, struct msghdr *msg,
 	int ret = 0;
 
 	while (copied < len) {
-		ret = rx_peek(sk, ctx, copied < target, timeo, &skb);
+		ret = rx_peek(sk, ctx, copied, target, timeo, &skb);
 		if (ret <= 0)
 			break;
 		if (type && plain_cb(skb)->type != type)
@@ -640,7 +653,8 @@ static int rx_peek_read(struct sock *sk, struct itls_ctx *ctx,
 			struct msghdr *msg, size_t len, int flags, long *timeo)
 {
 	size_t want = min_t(size_t, len, READ_ONCE(sk->sk_rcvbuf));
-	size_t target = sock_rcvlowat(sk, flags & MSG_WAITALL, want);
+	size_t target = rx_target(sk, ctx->rx, flags, want);
+	bool discard = flags & MSG_TRUNC && itls_ctx_is_managed(ctx);
 	struct itls_rx *rx = ctx->rx;
 	struct sk_buff *skb;
 	size_t copied = 0;
@@ -653,7 +667,7 @@ static int rx_peek_read(struct sock *sk, struct itls_ctx *ctx,
 			break;
 		ret = rx_next(sk, ctx);
 		if (!ret && rx->plain_len < target)
-			ret = rx_wait(sk, ctx, timeo);
+			ret = rx_wait(sk, ctx, rx->plain_len, timeo);
 	}
 	skb_queue_walk(&rx->plain, skb) {
 		u32 n = min_t(size_t, len - copied, plain_left(skb));
@@ -663,7 +677,7 @@ static int rx_peek_read(struct sock *sk, struct itls_ctx *ctx,
 			break;
 		err = type ? 0 : rx_put_type(ctx, msg, plain_cb(skb)->type);
 		type = plain_cb(skb)->type;
-		if (!err)
+		if (!err && !discard)
 			err = skb_copy_datagram_msg(skb, plain_cb(skb)->off,
 						    msg, n);
 		if (err)
@@ -720,7 +734,7 @@ static ssize_t rx_splice(struct sock *sk, struct itls_ctx *ctx,
 	u32 n;
 
 	while (copied < len) {
-		ret = rx_peek(sk, ctx, !copied, timeo, &skb);
+		ret = rx_peek(sk, ctx, copied, 1, timeo, &skb);
 		if (ret <= 0)
 			break;
 		ret = -EINVAL;

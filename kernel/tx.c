@@ -21,8 +21,12 @@
 #define ITLS_TX_FLAGS	(MSG_MORE | MSG_DONTWAIT | MSG_NOSIGNAL | MSG_EOR | \
 			 MSG_BATCH | MSG_CMSG_COMPAT | MSG_SPLICE_PAGES | \
 			 MSG_SENDPAGE_NOPOLICY)
-/* Stands for "no limit" while a push is under way; no user can set it. */
-#define ITLS_SNDBUF_LIFTED	INT_MAX
+/*
+ * Bytes by which the send buffer is lifted while a push is under way: more
+ * than its segments can be charged with.  Not "no limit", because TCP bounds
+ * its backlog by the same number, and anybody may look.
+ */
+#define ITLS_PUSH_ROOM		SZ_1M
 /* A piece of ciphertext always has room for a record's header and nonce. */
 #define ITLS_PIECE_MIN		32
 
@@ -283,10 +287,15 @@ static void sealed_advance(struct itls_sealed *sealed, size_t len)
 		memset(sealed, 0, sizeof(*sealed));
 }
 
+static bool tx_is_alive(const struct sock *sk)
+{
+	return !sk->sk_err &&
+	       (1 << sk->sk_state) & (TCPF_ESTABLISHED | TCPF_CLOSE_WAIT);
+}
+
 static bool tx_is_connected(const struct sock *sk)
 {
-	return !sk->sk_err && !(sk->sk_shutdown & SEND_SHUTDOWN) &&
-	       (1 << sk->sk_state) & (TCPF_ESTABLISHED | TCPF_CLOSE_WAIT);
+	return tx_is_alive(sk) && !(sk->sk_shutdown & SEND_SHUTDOWN);
 }
 
 /* What a push changes on the socket, and puts back. */
@@ -314,6 +323,13 @@ static void push_begin(struct sock *sk, struct itls_tx *tx, gfp_t gfp,
 	sk->sk_userlocks &= ~SOCK_SNDBUF_LOCK;
 	sk->sk_allocation = gfp;
 	sk->sk_use_task_frag = false;
+}
+
+static int lifted_sndbuf(const struct sock *sk, const struct push_state *st)
+{
+	u32 size = max(st->sndbuf, sk->sk_wmem_queued);
+
+	return min_t(u32, size + ITLS_PUSH_ROOM, INT_MAX);
 }
 
 /* A buffer that TCP has made smaller meanwhile stays so. */
@@ -357,7 +373,7 @@ static int __tx_push(struct sock *sk, struct itls_tx *tx, gfp_t gfp)
 		ret = tx_is_connected(sk) ? 0 : -EPIPE;
 		if (ret)
 			break;
-		WRITE_ONCE(sk->sk_sndbuf, ITLS_SNDBUF_LIFTED);
+		WRITE_ONCE(sk->sk_sndbuf, lifted_sndbuf(sk, &st));
 		iov_iter_bvec(&msg.msg_iter, ITER_SOURCE,
 			      &sealed->frags[sealed->first],
 			      sealed->nr - sealed->first, sealed->len);
@@ -576,6 +592,10 @@ int itls_tx_sendmsg(struct sock *sk, struct msghdr *msg, size_t size)
 	ret = tx_sendmsg_locked(sk, msg);
 	if (ret < 0)
 		ret = sk_stream_error(sk, msg->msg_flags, ret);
+	/* With nothing under way, no acknowledgment will wake a poller. */
+	if (ret == -EAGAIN && itls_ctx_of(sk)->tx &&
+	    tcp_rtx_and_write_queues_empty(sk))
+		sk->sk_write_space(sk);
 	release_sock(sk);
 	return ret;
 }
@@ -646,6 +666,8 @@ int itls_tx_finish(struct sock *sk, struct itls_ctx *ctx, u8 level, u8 alert)
 	if (tx->closed)
 		return -EPIPE;
 	err = tx_flush(sk, ctx);
+	if (!err && !tx_is_alive(sk))
+		err = -EPIPE;
 	if (!err) {
 		iov_iter_kvec(&from, ITER_SOURCE, &vec, 1, sizeof(bytes));
 		tx->open.type = ITLS_TYPE_ALERT;

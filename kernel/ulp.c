@@ -54,8 +54,8 @@ int itls_ulp_attach(struct sock *sk)
  * A child was cloned; softirq, the child locked and unknown to anybody.  It
  * has copied the listener's ULP, without a module reference, and must come
  * out with its own state: an embryo's, or none.  The listener is not locked:
- * it may be just being attached (no context yet), or destroyed (its context
- * outlives this RCU section; the child will be dropped).
+ * it may be just being attached (no context yet), or destroyed (no context
+ * any more, or one that outlives this RCU section; the child is dropped).
  */
 static void itls_ulp_clone(const struct request_sock *req, struct sock *newsk,
 			   const gfp_t priority)
@@ -75,14 +75,14 @@ static void itls_ulp_clone(const struct request_sock *req, struct sock *newsk,
 
 /*
  * The socket is destroyed; softirq or process context.  The keys went in
- * close().  A softirq may still be cloning a listener, so icsk_ulp_data stays;
- * the context is freed after a grace period.
+ * close().  Under RCU, a clone or get_info may still use the context.
  */
 static void itls_ulp_release(struct sock *sk)
 {
 	struct itls_ctx *ctx = itls_ctx_of(sk);
 
 	itls_proto_release(sk);
+	RCU_INIT_POINTER(inet_csk(sk)->icsk_ulp_data, NULL);
 	if (ctx)
 		itls_ctx_put(ctx);
 }

@@ -6,7 +6,9 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sys/time.h>
 #include <sys/uio.h>
+#include <time.h>
 
 TEST_F(ktls, recv_one_record)
 {
@@ -222,6 +224,33 @@ TEST_F(ktls, peek_over_records)
 	free(data);
 }
 
+static int64_t cpu_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
+}
+
+/* What is there already must not keep the reader of more from sleeping, nor its time from passing. */
+TEST_F(ktls, peek_waitall_sleeps_until_its_timeout)
+{
+	struct timeval tv = { .tv_usec = 300000 };
+	int64_t wall = sock_now_ms(), cpu = cpu_ms();
+	char buf[64];
+
+	ASSERT_EQ(0, setsockopt(self->fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)));
+	peer_send(&self->peer, REC_DATA, "hello", 5);
+	ASSERT_EQ(5, recv(self->fd, buf, 10, MSG_PEEK | MSG_WAITALL));
+	wall = sock_now_ms() - wall;
+	cpu = cpu_ms() - cpu;
+	EXPECT_MEMEQ("hello", buf, 5);
+	EXPECT_LE(290, wall);
+	EXPECT_LT(wall, test_wait_ms());
+	EXPECT_LT(cpu, wall / 2);
+	expect_data(self, "hello", 5);
+}
+
 TEST_F(ktls, peek_nothing)
 {
 	char c;
@@ -296,6 +325,55 @@ TEST_F(ktls, receive_low_water_mark)
 	ASSERT_EQ(20, recv(self->fd, buf, sizeof(buf), 0));
 	EXPECT_MEMEQ("0123456789abcdefghij", buf, 20);
 	ASSERT_EQ(0, pthread_join(thread, NULL));
+}
+
+struct reader {
+	int fd;
+	volatile pid_t tid;
+	ssize_t n;
+	uint8_t buf[2000];
+};
+
+static void *read_once(void *arg)
+{
+	struct reader *r = arg;
+
+	r->tid = gettid();
+	r->n = recv(r->fd, r->buf, sizeof(r->buf), 0);
+	return NULL;
+}
+
+static void wait_asleep(const struct reader *r)
+{
+	while (!r->tid || !test_is_asleep(r->tid))
+		sched_yield();
+}
+
+/*
+ * The mark is of plaintext.  TCP would count the second record's few bytes
+ * of ciphertext against it, and leave the reader asleep.
+ */
+TEST_F(ktls, low_water_mark_above_a_record)
+{
+	struct timeval tv = { .tv_sec = test_wait_ms() / 1000 };
+	struct reader r = { .fd = self->fd };
+	uint8_t *data = alloc_pattern(1000, 0);
+	int64_t start = sock_now_ms();
+	pthread_t thread;
+
+	sock_set_int(self->fd, SOL_SOCKET, SO_RCVLOWAT, 980);
+	ASSERT_EQ(0, setsockopt(self->fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, read_once, &r));
+	wait_asleep(&r);
+	peer_send(&self->peer, REC_DATA, data, 970);
+	arrived(self);
+	wait_asleep(&r);
+	peer_send(&self->peer, REC_DATA, data + 970, 30);
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	ASSERT_EQ(1000, r.n);
+	EXPECT_MEMEQ(data, r.buf, 1000);
+	EXPECT_LT(sock_now_ms() - start, test_wait_ms());
+	free(data);
 }
 
 static ssize_t splice_in(int fd, int p[2], uint8_t *out, size_t len, int flags)

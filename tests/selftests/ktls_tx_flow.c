@@ -308,6 +308,86 @@ TEST_F(ktls, two_threads_keep_records_whole)
 	pthread_join(thread[1], NULL);
 }
 
+#define MIXED_COUNT	300
+#define MIXED_DATA	2000
+#define MIXED_CONTROL	300
+
+struct mixed {
+	int fd;
+	volatile pid_t tid;
+};
+
+static void *send_held_data(void *arg)
+{
+	struct mixed *m = arg;
+	uint8_t buf[MIXED_DATA];
+	int i;
+
+	m->tid = gettid();
+	memset(buf, 'd', sizeof(buf));
+	for (i = 1; i <= MIXED_COUNT; i++)
+		ASSERT_EQ(MIXED_DATA, send(m->fd, buf, sizeof(buf),
+					   i < MIXED_COUNT ? MSG_MORE : 0));
+	return NULL;
+}
+
+static void *send_control(void *arg)
+{
+	struct mixed *m = arg;
+	uint8_t buf[MIXED_CONTROL];
+	int i;
+
+	m->tid = gettid();
+	memset(buf, 'c', sizeof(buf));
+	for (i = 0; i < MIXED_COUNT; i++)
+		ASSERT_EQ(MIXED_CONTROL, send_typed(m->fd, buf, sizeof(buf), REC_HANDSHAKE, 0));
+	return NULL;
+}
+
+static bool all_are(const struct peer_record *rec, uint8_t want)
+{
+	size_t i;
+
+	for (i = 0; i < rec->len && rec->data[i] == want; i++)
+		;
+	return i == rec->len;
+}
+
+/*
+ * Both senders wait for room and find, when it comes, the open record
+ * changed by the other: no byte of one may get into a record of the other.
+ */
+TEST_F_TIMEOUT(ktls, control_records_between_held_data, 60)
+{
+	struct mixed data = { .fd = self->fd }, control = { .fd = self->fd };
+	static struct peer_record rec;
+	size_t seen = 0, records = 0;
+	pthread_t thread[2];
+
+	sock_set_int(self->fd, SOL_SOCKET, SO_SNDBUF, 4096);
+	ASSERT_EQ(0, pthread_create(&thread[0], NULL, send_held_data, &data));
+	ASSERT_EQ(0, pthread_create(&thread[1], NULL, send_control, &control));
+	while (!data.tid || !control.tid || !test_is_asleep(data.tid) ||
+	       !test_is_asleep(control.tid))
+		sched_yield();
+	while (seen < MIXED_COUNT * MIXED_DATA || records < MIXED_COUNT) {
+		ASSERT_EQ(1, peer_recv(&self->peer, &rec));
+		if (rec.type == REC_DATA) {
+			ASSERT_TRUE(all_are(&rec, 'd'));
+			seen += rec.len;
+			continue;
+		}
+		ASSERT_EQ(REC_HANDSHAKE, rec.type);
+		ASSERT_EQ(MIXED_CONTROL, rec.len);
+		ASSERT_TRUE(all_are(&rec, 'c'));
+		records++;
+	}
+	EXPECT_EQ(MIXED_COUNT * MIXED_DATA, seen);
+	EXPECT_EQ(MIXED_COUNT, records);
+	pthread_join(thread[0], NULL);
+	pthread_join(thread[1], NULL);
+}
+
 TEST_F(ktls, forked_child_sends)
 {
 	int status;

@@ -104,6 +104,64 @@ TEST_F(managed, plain_tcp_calls)
 	ASSERT_EQ(1, recv(self->server, buf, sizeof(buf), 0));
 }
 
+/* TCP pushes what it held back for MSG_MORE when one of these is set. */
+TEST_F(managed, nodelay_lets_go)
+{
+	uint8_t buf[8];
+
+	managed_establish(self);
+	ASSERT_EQ(4, send(self->server, "held", 4, MSG_MORE));
+	peer_expect_silence(&self->client, self->server);
+	sock_set_int(self->server, IPPROTO_TCP, TCP_NODELAY, 1);
+	ASSERT_EQ(1, peer_recv_all(&self->client, buf, 4));
+	EXPECT_MEMEQ("held", buf, 4);
+}
+
+TEST_F(managed, uncork_lets_go)
+{
+	uint8_t buf[8];
+
+	managed_establish(self);
+	ASSERT_EQ(4, send(self->server, "held", 4, MSG_MORE));
+	sock_set_int(self->server, IPPROTO_TCP, TCP_CORK, 1);
+	peer_expect_silence(&self->client, self->server);
+	sock_set_int(self->server, IPPROTO_TCP, TCP_CORK, 0);
+	ASSERT_EQ(1, peer_recv_all(&self->client, buf, 4));
+	EXPECT_MEMEQ("held", buf, 4);
+}
+
+/* TCP ignores flags it does not know; programs pass recv()'s to send() and never notice. */
+TEST_F(managed, send_flags)
+{
+	uint8_t buf[8];
+
+	managed_establish(self);
+	ASSERT_EQ(3, send(self->server, "all", 3, MSG_WAITALL));
+	ASSERT_EQ(3, send(self->server, "con", 3, MSG_CONFIRM));
+	ASSERT_EQ(2, peer_recv_all(&self->client, buf, 6));
+	EXPECT_MEMEQ("allcon", buf, 6);
+	EXPECT_ERRNO(EOPNOTSUPP, send(self->server, "x", 1, MSG_OOB));
+	peer_expect_silence(&self->client, self->server);
+	expect_works(self->server, &self->client);
+}
+
+/* On TCP, MSG_TRUNC throws away bytes of the stream and leaves the buffer alone. */
+TEST_F(managed, trunc_discards)
+{
+	uint8_t buf[8], want[8];
+
+	memset(want, 0xee, sizeof(want));
+	memcpy(buf, want, sizeof(buf));
+	managed_establish(self);
+	peer_send(&self->client, REC_DATA, "hello ", 6);
+	peer_send(&self->client, REC_DATA, "world!", 6);
+	sock_wait_received(self->server, self->client.sent);
+	ASSERT_EQ(3, recv(self->server, buf, 3, MSG_TRUNC));
+	EXPECT_MEMEQ(want, buf, sizeof(buf));
+	ASSERT_EQ(4, recv(self->server, NULL, 4, MSG_TRUNC));
+	managed_expect_data(self, "orld!", 5);
+}
+
 /* No control message on a managed socket: the program thinks it is TCP. */
 TEST_F(managed, no_record_type_told)
 {

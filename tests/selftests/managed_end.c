@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 
 FIXTURE_VARIANT_ADD(managed, tls12_128_v4) {
 	.version = TLS_1_2_VERSION, .cipher = TLS_CIPHER_AES_GCM_128, .family = AF_INET,
@@ -33,6 +34,9 @@ enum {
 	LEVEL_WARNING = 1,
 	LEVEL_FATAL = 2,
 };
+
+/* tcpi_state; <netinet/tcp.h>, which names it, does not go with <linux/tcp.h>. */
+#define STATE_CLOSE_WAIT 8
 
 /* The next record is this alert; behind it comes FIN and nothing else. */
 static void expect_alert(struct managed_data *self, uint8_t level, uint8_t description)
@@ -114,6 +118,48 @@ TEST_F(managed, close_notify_wakes_epoll)
 	close(ep);
 }
 
+/*
+ * Data and goodbye in one segment make one edge.  The program spends it on
+ * the data, and must be told again.
+ */
+static void edge_case(struct managed_data *self, size_t first_read, bool fionread)
+{
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLRDHUP | EPOLLET };
+	int ep = epoll_create1(EPOLL_CLOEXEC), n;
+	uint8_t rec[2 * REC_SPACE];
+	char buf[64];
+	size_t len;
+
+	managed_establish(self);
+	sock_nonblock(self->server, true);
+	ASSERT_EQ(0, epoll_ctl(ep, EPOLL_CTL_ADD, self->server, &ev));
+	len = peer_seal(&self->client.tx, REC_DATA, "hello", 5, 0, rec);
+	len += peer_seal(&self->client.tx, REC_ALERT, "\1\0", 2, 0, rec + len);
+	peer_send_raw(&self->client, rec, len);
+	sock_wait_received(self->server, self->client.sent);
+	while (epoll_wait(ep, &ev, 1, 0))
+		;
+	ASSERT_EQ(5, recv(self->server, buf, first_read, 0));
+	if (fionread) {
+		ASSERT_EQ(0, ioctl(self->server, FIONREAD, &n));
+		EXPECT_EQ(0, n);
+	}
+	ASSERT_EQ(1, epoll_wait(ep, &ev, 1, test_wait_ms()));
+	EXPECT_TRUE(ev.events & EPOLLIN);
+	expect_eof(self);
+	close(ep);
+}
+
+TEST_F(managed, data_and_close_notify_make_two_edges)
+{
+	edge_case(self, 64, false);
+}
+
+TEST_F(managed, close_notify_found_by_fionread_makes_an_edge)
+{
+	edge_case(self, 5, true);
+}
+
 TEST_F(managed, data_after_close_notify_is_ignored)
 {
 	managed_establish(self);
@@ -164,6 +210,20 @@ TEST_F(managed, reset_by_peer)
 	self->client.fd = -1;
 	ASSERT_NE(0, sock_poll(self->server, POLLHUP, test_wait_ms()));
 	EXPECT_ERRNO(ECONNRESET, recv(self->server, SCRATCH(8), 8, 0));
+}
+
+/* The error of a reset is told once, here to send(); the stream did not end well for that. */
+TEST_F(managed, reset_by_peer_told_to_send)
+{
+	int i;
+
+	managed_establish(self);
+	sock_reset(self->client.fd);
+	self->client.fd = -1;
+	ASSERT_NE(0, sock_poll(self->server, POLLHUP, test_wait_ms()));
+	EXPECT_ERRNO(ECONNRESET, send(self->server, "x", 1, MSG_NOSIGNAL));
+	for (i = 0; i < 3; i++)
+		EXPECT_ERRNO(ECONNRESET, recv(self->server, SCRATCH(8), 8, 0));
 }
 
 TEST_F(managed, fatal_alert_is_reset)
@@ -306,6 +366,34 @@ TEST_F(managed, cleartext_after_the_handshake)
 	ASSERT_EQ(1, peer_recv(&self->client, &rec));
 	EXPECT_EQ(REC_ALERT, rec.type);
 	EXPECT_EQ(LEVEL_FATAL, rec.data[0]);
+}
+
+/* RFC 8446 5.4: a record without a type, all of it padding, is an unexpected message. */
+TEST_F(managed, record_of_zeroes)
+{
+	if (variant->version != TLS_1_3_VERSION)
+		SKIP("TLS 1.2 has no padding");
+	managed_establish(self);
+	peer_send_padded(&self->client, 0, NULL, 0, 20);
+	expect_fatal(self, EPROTO, ALERT_UNEXPECTED_MESSAGE);
+}
+
+/* What nobody reads behind a bad record must not turn close() into a reset: it would eat the alert. */
+TEST_F(managed, close_after_a_bad_record)
+{
+	static struct peer_record rec;
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	managed_establish(self);
+	peer_send_raw(&self->client, "GET / HTTP/1.0\r\n\r\n", 18);
+	sock_wait_received(self->server, self->client.sent);
+	EXPECT_EQ(-1, recv(self->server, rec.data, sizeof(rec.data), 0));
+	close(self->server);
+	self->server = -1;
+	expect_alert(self, LEVEL_FATAL, ALERT_UNEXPECTED_MESSAGE);
+	ASSERT_EQ(0, getsockopt(self->client.fd, IPPROTO_TCP, TCP_INFO, &info, &len));
+	EXPECT_EQ(STATE_CLOSE_WAIT, info.tcpi_state);
 }
 
 /* A record of two alerts, the first of which is close_notify, is malformed too. */

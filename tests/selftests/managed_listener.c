@@ -203,10 +203,11 @@ TEST_F(managed, blocked_accept_when_marked)
 }
 
 /* The same, and the first thing the server does with its connection is one of many. */
-enum first_use { USE_SPLICE, USE_SEND, USE_READ, USE_FIONREAD, USE_PEEK, USE_POLL };
+enum first_use { USE_SPLICE, USE_SEND, USE_READ, USE_FIONREAD, USE_PEEK, USE_POLL, USE_DISCONNECT };
 
 static void first_use(struct managed_data *self, int fd, enum first_use use)
 {
+	struct sockaddr unspec = { .sa_family = AF_UNSPEC };
 	char buf[16];
 	int p[2], n;
 
@@ -237,6 +238,10 @@ static void first_use(struct managed_data *self, int fd, enum first_use use)
 		sock_poll(fd, POLLIN, 0);
 		EXPECT_ERRNO(EAGAIN, recv(fd, buf, sizeof(buf), 0));
 		EXPECT_EQ(0, sock_poll(fd, POLLIN | POLLOUT, 0));
+		break;
+	case USE_DISCONNECT:
+		EXPECT_ERRNO(EOPNOTSUPP, connect(fd, &unspec, sizeof(unspec)));
+		EXPECT_ERRNO(EAGAIN, read(fd, buf, sizeof(buf)));
 		break;
 	}
 	sock_nonblock(fd, false);
@@ -302,6 +307,11 @@ TEST_F(managed, blocked_accept_then_peek)
 TEST_F(managed, blocked_accept_then_poll)
 {
 	blocked_accept_case(self, variant->family, USE_POLL);
+}
+
+TEST_F(managed, blocked_accept_then_disconnect)
+{
+	blocked_accept_case(self, variant->family, USE_DISCONNECT);
 }
 
 /* The server closes, or dies, before it uses what it accepted. */

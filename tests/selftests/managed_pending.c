@@ -439,3 +439,104 @@ TEST_F(managed, record_before_done)
 	ASSERT_EQ(5, recv(self->server, buf, sizeof(buf), 0));
 	EXPECT_MEMEQ("eager", buf, 5);
 }
+
+struct poller {
+	int fd, events;
+	int64_t until;
+	volatile pid_t tid;
+};
+
+static void *poll_once(void *arg)
+{
+	struct poller *p = arg;
+
+	p->tid = gettid();
+	p->events = sock_poll(p->fd, POLLIN, test_wait_ms());
+	p->until = sock_now_ms();
+	return NULL;
+}
+
+/* The agent reads bytes, whatever number of them the server wants to hear of. */
+static void lowat_case(struct managed_data *self, bool on_listener)
+{
+	socklen_t len = sizeof(int);
+	struct poller p = {};
+	struct itls_nl_request req;
+	pthread_t thread;
+	int64_t start;
+	int lowat = 0;
+	char buf[8];
+
+	if (on_listener)
+		sock_set_int(self->listener, SOL_SOCKET, SO_RCVLOWAT, 4096);
+	managed_pending(self);
+	if (!on_listener)
+		sock_set_int(self->server, SOL_SOCKET, SO_RCVLOWAT, 4096);
+	agent_accept(&self->agent, &req);
+	p.fd = req.fd;
+	start = sock_now_ms();
+	ASSERT_EQ(0, pthread_create(&thread, NULL, poll_once, &p));
+	while (!p.tid || !test_is_asleep(p.tid))
+		sched_yield();
+	sock_send_all(self->client.fd, "hello", 5);
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	EXPECT_EQ(POLLIN, p.events);
+	/* Poll looks once more when its time is up: that it found them then is no wake-up. */
+	EXPECT_LT(p.until - start, test_wait_ms());
+	ASSERT_EQ(5, read(req.fd, buf, sizeof(buf)));
+	ASSERT_EQ(0, agent_done(&self->agent, req.id, &self->tx, &self->rx));
+	close(req.fd);
+	/* It is the server's again. */
+	ASSERT_EQ(0, getsockopt(self->server, SOL_SOCKET, SO_RCVLOWAT, &lowat, &len));
+	EXPECT_EQ(4096, lowat);
+}
+
+TEST_F(managed, low_water_mark_of_the_listener)
+{
+	lowat_case(self, true);
+}
+
+TEST_F(managed, low_water_mark_while_pending)
+{
+	lowat_case(self, false);
+}
+
+/* TLS has no urgent data: the agent gets that byte as any other, and never POLLIN for nothing. */
+TEST_F(managed, channel_urgent_byte)
+{
+	struct itls_nl_request req;
+	size_t got = 0;
+	char buf[8];
+	ssize_t n;
+
+	managed_pending(self);
+	agent_accept(&self->agent, &req);
+	ASSERT_EQ(2, send(self->client.fd, "ab", 2, MSG_OOB));
+	sock_send_all(self->client.fd, "cd", 2);
+	sock_wait_received(self->server, 4);
+	while (got < 4) {
+		ASSERT_EQ(POLLIN, sock_poll(req.fd, POLLIN, test_wait_ms()));
+		n = read(req.fd, buf + got, sizeof(buf) - got);
+		ASSERT_LT(0, n);
+		got += n;
+	}
+	EXPECT_EQ(4, got);
+	EXPECT_MEMEQ("abcd", buf, 4);
+	EXPECT_EQ(0, sock_poll(req.fd, POLLIN, 0));
+	close(req.fd);
+}
+
+/* The urgent byte alone, at the mark where a plain read of TCP would stop. */
+TEST_F(managed, channel_urgent_byte_alone)
+{
+	struct itls_nl_request req;
+	char buf[8];
+
+	managed_pending(self);
+	agent_accept(&self->agent, &req);
+	ASSERT_EQ(1, send(self->client.fd, "x", 1, MSG_OOB));
+	ASSERT_EQ(POLLIN, sock_poll(req.fd, POLLIN, test_wait_ms()));
+	ASSERT_EQ(1, read(req.fd, buf, sizeof(buf)));
+	EXPECT_EQ('x', buf[0]);
+	close(req.fd);
+}
