@@ -9,6 +9,7 @@
  *	netlink  ulp
  *	proto  sockopt  listen  request  channel
  *	tx  rx  control
+ *	frame
  *	ctx  cipher
  *	record
  *
@@ -237,6 +238,40 @@ int itls_ctx_wait_ready(struct sock *sk, struct itls_ctx *ctx, long timeo);
 struct itls_listener *itls_listener_get(const struct itls_ctx *ctx);
 void itls_listener_put(struct itls_listener *l);
 
+/* ---- frame.c: received records in TCP's queue -------------------------- */
+
+/* In the cb of an skb that holds a decrypted record. */
+struct itls_plain {
+	u32 off;	/* bytes already read */
+	u8 type;
+};
+
+static inline struct itls_plain *itls_plain(struct sk_buff *skb)
+{
+	BUILD_BUG_ON(sizeof(struct itls_plain) > sizeof(skb->cb));
+	return (struct itls_plain *)skb->cb;
+}
+
+/* Where a record is: the stash holds its first bytes, the queue the rest. */
+struct itls_frame {
+	u8 type;
+	size_t body_len;
+	u32 total;	/* header and body; 0: the header is not here yet */
+	bool whole;
+};
+
+u32 itls_frame_queued(const struct sock *sk);
+int itls_frame_peek(const struct sock *sk, u32 off, u8 *to, u32 len);
+void itls_frame_discard(struct sock *sk);
+int itls_frame_next(const struct sock *sk, const struct itls_rx *rx,
+		    struct itls_frame *f);
+bool itls_frame_is_stalled(const struct sock *sk);
+int itls_frame_stash(struct sock *sk, struct itls_rx *rx,
+		     const struct itls_frame *f);
+struct sk_buff *itls_frame_alloc_plain(size_t len);
+int itls_frame_open(struct sock *sk, struct itls_ctx *ctx,
+		    const struct itls_frame *f, struct sk_buff **skbp);
+
 /* ---- tx.c, rx.c, control.c: records ---------------------------------- */
 
 struct itls_tx *itls_tx_alloc(const struct itls_keyinfo *key, bool keep_info);
@@ -257,7 +292,6 @@ bool itls_rx_is_ready(const struct itls_rx *rx);
 bool itls_rx_wants_reader(struct sock *sk, struct itls_rx *rx);
 void itls_rx_check(struct sock *sk, struct itls_rx *rx);
 int itls_rx_prefix(struct itls_rx *rx, const void *data, size_t len);
-void itls_rx_discard(struct sock *sk);
 void itls_rx_drain(struct sock *sk, struct itls_ctx *ctx);
 
 int itls_control_record(struct sock *sk, struct itls_ctx *ctx, u8 type,

@@ -281,7 +281,7 @@ static void itls_proto_close(struct sock *sk, long timeout)
 	if (ctx->rx && itls_ctx_is_managed(ctx))
 		itls_rx_drain(sk, ctx);
 	else if (handshake_decides(ctx))
-		itls_rx_discard(sk);
+		itls_frame_discard(sk);
 	WRITE_ONCE(ctx->state, ITLS_STATE_CLOSED);
 	if (itls_request_complete(ctx))
 		itls_stats_add(sk, ITLS_STAT_HS_SERVER_GONE, 1);

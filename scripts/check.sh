@@ -99,6 +99,7 @@ layers='main
 netlink ulp
 proto sockopt listen request channel
 tx rx control
+frame
 ctx cipher
 record'
 leaves='stats trace'
