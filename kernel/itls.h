@@ -190,6 +190,7 @@ struct itls_ctx {
 	int fail_err;		/* -errno, set before FAILED */
 	u8 role;		/* enum itls_role */
 	bool hooked;		/* callbacks and sk_prot are ours */
+	bool listens;		/* attached as a listener: sk_prot alone is ours */
 	u8 alert_rx, alert_tx;
 	u32 id;
 	u16 version, tx_cipher, rx_cipher;

@@ -265,6 +265,20 @@ static void unhook(struct sock *sk, struct itls_ctx *ctx)
 }
 
 /*
+ * TCP destroys a listener at once, while a softirq that has found it may
+ * still be cloning it (see ulp.c).  So it leaves the LISTEN state first, and
+ * whoever saw it there is waited for.
+ */
+static void stop_listening(struct sock *sk, const struct proto *base)
+{
+	lock_sock(sk);
+	if (sk->sk_state == TCP_LISTEN)
+		base->disconnect(sk, O_NONBLOCK);
+	release_sock(sk);
+	synchronize_rcu();
+}
+
+/*
  * Sends what is left, forgets the keys, and leaves the rest to TCP.  The
  * context stays until the socket is destroyed.
  */
@@ -275,6 +289,8 @@ static void itls_proto_close(struct sock *sk, long timeout)
 	struct itls_tx *tx;
 	struct itls_rx *rx;
 
+	if (ctx->listens)
+		stop_listening(sk, base);
 	lock_sock(sk);
 	itls_control_close(sk, ctx);
 	/* TCP would answer unread bytes with a reset, and kill our alert. */
@@ -649,7 +665,8 @@ void itls_proto_hook(struct sock *sk, struct itls_ctx *ctx)
 {
 	const struct proto_ops *old = sk->sk_socket->ops;
 
-	if (sk->sk_state != TCP_LISTEN) {
+	ctx->listens = sk->sk_state == TCP_LISTEN;
+	if (!ctx->listens) {
 		write_lock_bh(&sk->sk_callback_lock);
 		ctx->saved.data_ready = sk->sk_data_ready;
 		ctx->saved.write_space = sk->sk_write_space;
@@ -678,16 +695,14 @@ void itls_proto_hook(struct sock *sk, struct itls_ctx *ctx)
  */
 void itls_proto_embryo(struct sock *sk)
 {
-	struct proto *base = base_of(sk);
-	int i;
+	struct itls_proto *proto;
 
-	sk->sk_prot_creator = base;
-	WRITE_ONCE(sk->sk_prot, base);
+	proto = &itls_protos[sk->sk_family == AF_INET6 ? ITLS_V6 : ITLS_V4];
+	sk->sk_prot_creator = proto->base;
+	WRITE_ONCE(sk->sk_prot, proto->base);
 	if (!inet_csk(sk)->icsk_ulp_ops)
 		return;
-	for (i = 0; i < ITLS_FAMILIES; i++)
-		if (base == itls_protos[i].base)
-			WRITE_ONCE(sk->sk_prot, &itls_protos[i].embryo);
+	WRITE_ONCE(sk->sk_prot, &proto->embryo);
 	embryo_hold_bytes(sk);
 }
 

@@ -4,21 +4,51 @@
  * listener's children, letting go of a socket that is destroyed, and what
  * inet_diag tells.
  */
+#include <linux/delay.h>
 #include <linux/inet_diag.h>
 #include <linux/module.h>
+#include <linux/stop_machine.h>
 #include <net/netlink.h>
 
 #include "itls.h"
 
 /*
- * Core names the ULP only after attach has returned, and a child that a
- * softirq copies before that would carry our pointers unseen.  So name it
- * first, and wait for the softirqs that have not seen the name.
+ * A live listener is cloned in softirq, without its lock, by memcpy(): which
+ * may see half of a pointer that is just being written, or one pointer new and
+ * its neighbour old.  (Core would name the ULP only after attach has returned.)
+ * So all of them are written while no CPU is in softirq.
  */
-static void announce_clone(struct sock *sk)
+struct publication {
+	struct sock *sk;
+	struct itls_ctx *ctx;
+};
+
+static int publish_listener(void *arg)
 {
-	WRITE_ONCE(inet_csk(sk)->icsk_ulp_ops, &itls_ulp_ops);
-	synchronize_rcu();
+	const struct publication *pub = arg;
+	struct inet_connection_sock *icsk = inet_csk(pub->sk);
+
+	rcu_assign_pointer(icsk->icsk_ulp_data, pub->ctx);
+	WRITE_ONCE(icsk->icsk_ulp_ops, &itls_ulp_ops);
+	WRITE_ONCE(pub->sk->sk_prot, &pub->ctx->proto->prot);
+	return 0;
+}
+
+/* Stopping the machine is dear: without privilege, a few times a second. */
+static void publish(struct sock *sk, struct itls_ctx *ctx)
+{
+	static DEFINE_MUTEX(publish_mutex);
+	struct publication pub = { sk, ctx };
+
+	if (sk->sk_state != TCP_LISTEN) {
+		rcu_assign_pointer(inet_csk(sk)->icsk_ulp_data, ctx);
+		return;
+	}
+	mutex_lock(&publish_mutex);
+	if (!capable(CAP_NET_ADMIN))
+		msleep(20);
+	stop_machine(publish_listener, &pub, NULL);
+	mutex_unlock(&publish_mutex);
 }
 
 /*
@@ -43,9 +73,7 @@ int itls_ulp_attach(struct sock *sk)
 		return -ENOMEM;
 	ctx->pid = task_tgid_nr(current);
 	get_task_comm(ctx->comm, current);
-	if (sk->sk_state == TCP_LISTEN)
-		announce_clone(sk);
-	rcu_assign_pointer(inet_csk(sk)->icsk_ulp_data, ctx);
+	publish(sk, ctx);
 	itls_proto_hook(sk, ctx);
 	return 0;
 }
@@ -53,9 +81,8 @@ int itls_ulp_attach(struct sock *sk)
 /*
  * A child was cloned; softirq, the child locked and unknown to anybody.  It
  * has copied the listener's ULP, without a module reference, and must come
- * out with its own state: an embryo's, or none.  The listener is not locked:
- * it may be just being attached (no context yet), or destroyed (no context
- * any more, or one that outlives this RCU section; the child is dropped).
+ * out with its own state: an embryo's, or none.  The listener is not locked,
+ * but neither attach nor close() writes what is copied while this may run.
  */
 static void itls_ulp_clone(const struct request_sock *req, struct sock *newsk,
 			   const gfp_t priority)
