@@ -3,8 +3,8 @@
  * Marked listeners and the children that inherit the mark.
  *
  * A child gets its context when TCP clones it, in softirq, and stays an
- * embryo (nothing of ours runs for it) until a process first touches it;
- * then its handshake is asked for.  So a child is never without the mark,
+ * embryo (its bytes are held back, nothing else: see proto.c) until a process
+ * first uses it; then its handshake is asked for.  So a child is never without the mark,
  * not even one handed to a thread that had been waiting in accept() since
  * before the listener was marked.
  */

@@ -34,7 +34,7 @@ static int publish_listener(void *arg)
 	return 0;
 }
 
-/* Stopping the machine is dear: without privilege, a few times a second. */
+/* Stopping the machine is dear: without privilege, 50 times a second at most. */
 static void publish(struct sock *sk, struct itls_ctx *ctx)
 {
 	static DEFINE_MUTEX(publish_mutex);
