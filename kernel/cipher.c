@@ -4,6 +4,7 @@
  * file that knows the crypto API.  Process context; a key is used under the
  * lock of the socket it belongs to.
  */
+#include <crypto/utils.h>
 #include <linux/scatterlist.h>
 #include <linux/slab.h>
 #include <linux/unaligned.h>
@@ -17,36 +18,55 @@ struct itls_cipher_desc {
 	size_t info_len;
 	u8 key_len, salt_len, iv_len;
 	u8 explicit_12;		/* nonce bytes in a TLS 1.2 record */
+	bool ccm;
+	bool only_12;		/* TLS 1.3 has no code point for it */
 	u8 key_at, salt_at, iv_at, seq_at;
 };
 
-#define ITLS_CIPHER(_type, _info, _alg, _explicit_12) {			\
-	.type = _type,							\
+/*
+ * Each suite: name in <linux/tls.h>, structure there, algorithm, bytes of
+ * explicit nonce in TLS 1.2 (RFC 5288 3, RFC 6655 3, RFC 6209 2.1, RFC 8998;
+ * none in RFC 7905 2), and what else is special.
+ */
+#define ITLS_CIPHERS(X)							\
+	X(AES_GCM_128,	aes_gcm_128,	"gcm(aes)",	8,)		\
+	X(AES_GCM_256,	aes_gcm_256,	"gcm(aes)",	8,)		\
+	X(AES_CCM_128,	aes_ccm_128,	"ccm(aes)",	8, .ccm = true)	\
+	X(CHACHA20_POLY1305, chacha20_poly1305,				\
+	  "rfc7539(chacha20,poly1305)",			0,)		\
+	X(SM4_GCM,	sm4_gcm,	"gcm(sm4)",	8,)		\
+	X(SM4_CCM,	sm4_ccm,	"ccm(sm4)",	8, .ccm = true)	\
+	X(ARIA_GCM_128,	aria_gcm_128,	"gcm(aria)",	8, .only_12 = true) \
+	X(ARIA_GCM_256,	aria_gcm_256,	"gcm(aria)",	8, .only_12 = true)
+
+#define ITLS_CIPHER_ROW(_type, _info, _alg, _explicit_12, ...) {	\
+	.type = TLS_CIPHER_##_type,					\
 	.alg = _alg,							\
-	.info_len = sizeof(struct _info),				\
-	.key_len = sizeof_field(struct _info, key),			\
-	.salt_len = sizeof_field(struct _info, salt),			\
-	.iv_len = sizeof_field(struct _info, iv),			\
+	.info_len = sizeof(struct tls12_crypto_info_##_info),		\
+	.key_len = sizeof_field(struct tls12_crypto_info_##_info, key),	\
+	.salt_len = sizeof_field(struct tls12_crypto_info_##_info, salt), \
+	.iv_len = sizeof_field(struct tls12_crypto_info_##_info, iv),	\
 	.explicit_12 = _explicit_12,					\
-	.key_at = offsetof(struct _info, key),				\
-	.salt_at = offsetof(struct _info, salt),			\
-	.iv_at = offsetof(struct _info, iv),				\
-	.seq_at = offsetof(struct _info, rec_seq),			\
-}
+	.key_at = offsetof(struct tls12_crypto_info_##_info, key),	\
+	.salt_at = offsetof(struct tls12_crypto_info_##_info, salt),	\
+	.iv_at = offsetof(struct tls12_crypto_info_##_info, iv),	\
+	.seq_at = offsetof(struct tls12_crypto_info_##_info, rec_seq),	\
+	__VA_ARGS__							\
+},
+
+#define ITLS_CIPHER_FITS(_type, _info, ...)				\
+static_assert(sizeof_field(struct tls12_crypto_info_##_info, salt) +	\
+	      sizeof_field(struct tls12_crypto_info_##_info, iv) ==	\
+	      ITLS_NONCE_LEN);						\
+static_assert(sizeof_field(struct tls12_crypto_info_##_info, rec_seq) == \
+	      sizeof(u64));						\
+static_assert(sizeof(struct tls12_crypto_info_##_info) <= ITLS_KEYINFO_MAX);
 
 static const struct itls_cipher_desc itls_ciphers[] = {
-	ITLS_CIPHER(TLS_CIPHER_AES_GCM_128, tls12_crypto_info_aes_gcm_128,
-		    "gcm(aes)", 8),
-	ITLS_CIPHER(TLS_CIPHER_AES_GCM_256, tls12_crypto_info_aes_gcm_256,
-		    "gcm(aes)", 8),
+	ITLS_CIPHERS(ITLS_CIPHER_ROW)
 };
 
-static_assert(sizeof_field(struct tls12_crypto_info_aes_gcm_128, salt) +
-	      sizeof_field(struct tls12_crypto_info_aes_gcm_128, iv) ==
-	      ITLS_NONCE_LEN);
-static_assert(sizeof_field(struct tls12_crypto_info_aes_gcm_256, salt) +
-	      sizeof_field(struct tls12_crypto_info_aes_gcm_256, iv) ==
-	      ITLS_NONCE_LEN);
+ITLS_CIPHERS(ITLS_CIPHER_FITS)
 static_assert(ITLS_VERSION_12 == TLS_1_2_VERSION);
 static_assert(ITLS_VERSION_13 == TLS_1_3_VERSION);
 
@@ -69,6 +89,9 @@ int itls_cipher_check(struct itls_keyinfo *key)
 		if (itls_ciphers[i].type != key->info.cipher_type)
 			continue;
 		if (itls_ciphers[i].info_len != key->len)
+			return -EINVAL;
+		if (itls_ciphers[i].only_12 &&
+		    key->info.version != TLS_1_2_VERSION)
 			return -EINVAL;
 		key->desc = &itls_ciphers[i];
 		return 0;
@@ -132,6 +155,29 @@ int itls_cipher_init(struct itls_cipher *c, const struct itls_keyinfo *key,
 	return 0;
 }
 
+/*
+ * May a key follow @c on the same direction?  Not when it would use a nonce
+ * again: the same key and IV with a sequence number that was passed already
+ * (RFC 5116 3.1), or the same key with another IV, which proves nothing.
+ */
+bool itls_cipher_is_reuse(const struct itls_cipher *c,
+			  const struct itls_keyinfo *key)
+{
+	const struct itls_cipher_desc *d = c->desc;
+	struct itls_record next = {};
+	bool reuse;
+
+	if (d != key->desc ||
+	    crypto_memneq(c->keyinfo->raw + d->key_at, key->raw + d->key_at,
+			  d->key_len))
+		return false;
+	record_init(&next, key);
+	reuse = crypto_memneq(c->record.iv, next.iv, sizeof(next.iv)) ||
+		next.seq < c->record.seq;
+	memzero_explicit(&next, sizeof(next));
+	return reuse;
+}
+
 /* Wipes and frees all that itls_cipher_init() made. */
 void itls_cipher_free(struct itls_cipher *c)
 {
@@ -141,6 +187,19 @@ void itls_cipher_free(struct itls_cipher *c)
 		crypto_free_aead(c->aead);
 	kfree_sensitive(c->keyinfo);
 	memzero_explicit(c, sizeof(*c));
+}
+
+/*
+ * CCM takes the first block's flags and an empty counter with the nonce: a
+ * length field of 15 - 12 bytes, less one (RFC 3610 2.3).
+ */
+static void make_iv(struct itls_cipher *c, const u8 *explicit_nonce)
+{
+	u8 *nonce = c->iv;
+
+	if (c->desc->ccm)
+		*nonce++ = 15 - ITLS_NONCE_LEN - 1;
+	itls_record_nonce(&c->record, explicit_nonce, nonce);
 }
 
 /*
@@ -158,7 +217,7 @@ static int aead_run(struct itls_cipher *c, struct scatterlist *src,
 				  CRYPTO_TFM_REQ_MAY_BACKLOG,
 				  crypto_req_done, &wait);
 	aead_request_set_ad(c->req, aad_len);
-	aead_request_set_crypt(c->req, src, dst, len, c->nonce);
+	aead_request_set_crypt(c->req, src, dst, len, c->iv);
 	return crypto_wait_req(op(c->req), &wait);
 }
 
@@ -173,8 +232,8 @@ static int aead_run(struct itls_cipher *c, struct scatterlist *src,
  * Fills the free entries: the additional data, and the inner type.  What a
  * failed call wrote to @dst must not be sent: its nonce is used again.
  *
- * Return: 0, -EKEYEXPIRED when the sequence number would wrap, or the crypto
- * API's error.
+ * Return: 0, -EBADMSG when the sequence number would wrap (the kTLS ABI's
+ * error for it), or the crypto API's error.
  */
 int itls_cipher_seal(struct itls_cipher *c, u8 type, struct scatterlist *src,
 		     struct scatterlist *dst, size_t plain_len)
@@ -187,10 +246,10 @@ int itls_cipher_seal(struct itls_cipher *c, u8 type, struct scatterlist *src,
 	int err;
 
 	if (itls_record_is_exhausted(r))
-		return -EKEYEXPIRED;
+		return -EBADMSG;
 	itls_record_seal_prefix(r, type, plain_len, prefix);
 	aad_len = itls_record_aad(r, prefix[0], plain_len, wire_len, c->aad);
-	itls_record_nonce(r, prefix + ITLS_HEADER_LEN, c->nonce);
+	make_iv(c, prefix + ITLS_HEADER_LEN);
 
 	sg_set_buf(&src[0], c->aad, aad_len);
 	sg_set_buf(&dst[0], c->aad, aad_len);
@@ -214,8 +273,8 @@ int itls_cipher_seal(struct itls_cipher *c, u8 type, struct scatterlist *src,
  * @dst: one free entry, then room for the plaintext (inner type included)
  * @body_len: length field of the header
  *
- * Return: 0, -EBADMSG when the record is not authentic, -EKEYEXPIRED when
- * the sequence number would wrap, or the crypto API's error.
+ * Return: 0, -EBADMSG when the record is not authentic or the sequence number
+ * would wrap, or the crypto API's error.
  */
 int itls_cipher_open(struct itls_cipher *c, u8 type, const u8 *explicit_nonce,
 		     struct scatterlist *src, struct scatterlist *dst,
@@ -227,10 +286,10 @@ int itls_cipher_open(struct itls_cipher *c, u8 type, const u8 *explicit_nonce,
 	int err;
 
 	if (itls_record_is_exhausted(r))
-		return -EKEYEXPIRED;
+		return -EBADMSG;
 	aad_len = itls_record_aad(r, type, len - ITLS_TAG_LEN, body_len,
 				  c->aad);
-	itls_record_nonce(r, explicit_nonce, c->nonce);
+	make_iv(c, explicit_nonce);
 	sg_set_buf(&src[0], c->aad, aad_len);
 	sg_set_buf(&dst[0], c->aad, aad_len);
 	err = aead_run(c, src, dst, aad_len, len, crypto_aead_decrypt);

@@ -6,7 +6,8 @@
  * Calls go downward only:
  *
  *	main
- *	netlink  ulp
+ *	netlink  alias
+ *	ulp
  *	proto  sockopt  listen  request  channel
  *	tx  rx  control
  *	frame
@@ -45,6 +46,9 @@
 /* Longest structure of <linux/tls.h> that TLS_TX and TLS_RX take. */
 #define ITLS_KEYINFO_MAX	sizeof(struct tls12_crypto_info_aes_gcm_256)
 
+/* Longest IV of an AEAD: CCM's, a nonce between flags and counter. */
+#define ITLS_IV_MAX		16
+
 /* A key as userspace gave it, checked. */
 struct itls_keyinfo {
 	const struct itls_cipher_desc *desc;
@@ -65,7 +69,7 @@ struct itls_cipher {
 	struct crypto_aead *aead;
 	struct aead_request *req;
 	u8 aad[ITLS_AAD_MAX];
-	u8 nonce[ITLS_NONCE_LEN];
+	u8 iv[ITLS_IV_MAX];	/* past the nonce: zeroes, for CCM */
 	u8 inner_type;		/* TLS 1.3, source of the encryption */
 	struct itls_keyinfo *keyinfo; /* kept for the kTLS ABI's getsockopt */
 };
@@ -73,6 +77,8 @@ struct itls_cipher {
 int itls_cipher_check(struct itls_keyinfo *key);
 int itls_cipher_init(struct itls_cipher *c, const struct itls_keyinfo *key,
 		     bool keep_info);
+bool itls_cipher_is_reuse(const struct itls_cipher *c,
+			  const struct itls_keyinfo *key);
 void itls_cipher_free(struct itls_cipher *c);
 int itls_cipher_seal(struct itls_cipher *c, u8 type, struct scatterlist *src,
 		     struct scatterlist *dst, size_t plain_len);
@@ -97,6 +103,7 @@ struct itls_open {
 	struct bio_vec frags[ITLS_OPEN_FRAGS];
 	unsigned int nr;
 	unsigned int len;
+	unsigned int max;	/* bytes a record may hold */
 	u8 type;
 };
 
@@ -127,9 +134,12 @@ struct itls_rx {
 	unsigned int waiters;	/* readers asleep; while any is, ... */
 	int rcvlowat;		/* ... the server's SO_RCVLOWAT is here */
 	int err;		/* sticky -errno: nothing more will be read */
+	int broken;		/* kTLS ABI: -errno of a header, reported once */
 	bool eof;		/* close_notify was received */
 	bool shut;		/* shutdown(SHUT_RD) was called */
+	bool rekey;		/* KeyUpdate was received: a new key is due */
 	bool whole;		/* a whole record waits in TCP's queue */
+	struct itls_handshake handshake; /* kTLS ABI: looks for KeyUpdate */
 };
 
 /* A listener's mark; shared by its children, freed by the last. */
@@ -194,6 +204,9 @@ struct itls_ctx {
 	u8 alert_rx, alert_tx;
 	u32 id;
 	u16 version, tx_cipher, rx_cipher;
+	u16 tx_max_payload;	/* TLS_TX_MAX_PAYLOAD_LEN */
+	bool tx_zerocopy_ro;	/* TLS_TX_ZEROCOPY_RO */
+	bool rx_no_pad;		/* TLS_RX_EXPECT_NO_PAD */
 	struct itls_tx *tx;	/* set once; freed in close() */
 	struct itls_rx *rx;
 	struct itls_callbacks saved;
@@ -277,6 +290,7 @@ int itls_frame_open(struct sock *sk, struct itls_ctx *ctx,
 
 struct itls_tx *itls_tx_alloc(const struct itls_keyinfo *key, bool keep_info);
 void itls_tx_free(struct itls_tx *tx);
+int itls_tx_set_max_payload(struct itls_ctx *ctx, u16 max);
 int itls_tx_sendmsg(struct sock *sk, struct msghdr *msg, size_t size);
 void itls_tx_uncork(struct sock *sk);
 void itls_tx_write_space(struct sock *sk, struct itls_ctx *ctx);
@@ -285,6 +299,7 @@ int itls_tx_finish(struct sock *sk, struct itls_ctx *ctx, u8 level, u8 alert);
 
 struct itls_rx *itls_rx_alloc(const struct itls_keyinfo *key, bool keep_info);
 void itls_rx_free(struct itls_rx *rx);
+void itls_rx_rekeyed(struct itls_rx *rx);
 int itls_rx_recvmsg(struct sock *sk, struct msghdr *msg, size_t len, int flags);
 ssize_t itls_rx_splice_read(struct sock *sk, struct pipe_inode_info *pipe,
 			    size_t len, unsigned int flags);
@@ -346,9 +361,13 @@ int itls_sockopt_get(struct sock *sk, int optname, char __user *optval,
 		     int __user *optlen);
 
 extern struct tcp_ulp_ops itls_ulp_ops;
-int itls_ulp_attach(struct sock *sk);
 int itls_ulp_init(void);
 void itls_ulp_exit(void);
+
+/* ---- alias.c: the ULP name of in-tree kTLS ----------------------------- */
+
+int itls_alias_init(void);
+void itls_alias_exit(void);
 
 /* ---- netlink.c --------------------------------------------------------- */
 
@@ -383,6 +402,9 @@ enum itls_stat {
 	ITLS_STAT_TX_ALERT,
 	ITLS_STAT_TX_CLOSE_NOTIFY,
 	ITLS_STAT_TX_LOST,
+	ITLS_STAT_TX_REKEY,
+	ITLS_STAT_RX_REKEY,
+	ITLS_STAT_RX_KEY_UPDATE,
 	__ITLS_STAT_MAX,
 };
 

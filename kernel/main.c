@@ -22,8 +22,13 @@ static int __init itls_init(void)
 	err = itls_ulp_init();
 	if (err)
 		goto err_netlink;
+	err = itls_alias_init();
+	if (err)
+		goto err_ulp;
 	return 0;
 
+err_ulp:
+	itls_ulp_exit();
 err_netlink:
 	itls_netlink_exit();
 err_stats:
@@ -37,6 +42,7 @@ err_stats:
  */
 static void __exit itls_exit(void)
 {
+	itls_alias_exit();
 	itls_ulp_exit();
 	itls_netlink_exit();
 	itls_stats_exit();
@@ -48,4 +54,5 @@ module_exit(itls_exit);
 MODULE_LICENSE("GPL");
 MODULE_DESCRIPTION("Inline TLS for TCP servers");
 MODULE_ALIAS_TCP_ULP("itls");
+MODULE_ALIAS_TCP_ULP("itls-listen");
 MODULE_ALIAS_GENL_FAMILY(ITLS_GENL_NAME);

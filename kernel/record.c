@@ -106,8 +106,9 @@ void itls_record_nonce(const struct itls_record *r, const u8 *explicit_nonce,
  * as RFC 8446 5.2 and RFC 5246 6.2.3 allow (a TLS 1.2 AEAD adds exactly
  * nonce and tag, a TLS 1.3 one may add at most 256).
  *
- * Return: 0, -EINVAL for a wrong version or outer type, -EMSGSIZE for a body
- * too long, -EBADMSG for one too short to hold what encryption adds.
+ * Return: 0, -EMSGSIZE for a body too long, -EBADMSG for one too short to hold
+ * what encryption adds, -EINVAL for a wrong version or outer type; judged in
+ * this order, which programs written for in-tree kTLS see.
  */
 int itls_record_parse(const struct itls_record *r, const u8 *header,
 		      u8 *type, size_t *body_len)
@@ -115,15 +116,15 @@ int itls_record_parse(const struct itls_record *r, const u8 *header,
 	size_t len = header[3] << 8 | header[4];
 	size_t min = r->explicit_len + itls_record_suffix_len(r);
 
+	if (len > ITLS_PLAIN_MAX + min)
+		return -EMSGSIZE;
+	if (len < min)
+		return -EBADMSG;
 	if (header[1] != ITLS_VERSION_12 >> 8 ||
 	    header[2] != (ITLS_VERSION_12 & 0xff))
 		return -EINVAL;
 	if (itls_record_is_13(r) && header[0] != ITLS_TYPE_DATA)
 		return -EINVAL;
-	if (len > ITLS_PLAIN_MAX + min)
-		return -EMSGSIZE;
-	if (len < min)
-		return -EBADMSG;
 	*type = header[0];
 	*body_len = len;
 	return 0;
@@ -150,4 +151,39 @@ int itls_record_inner(const u8 *tail, size_t tail_len, u8 *type)
 		return tail_len;
 	}
 	return -ENOENT;
+}
+
+/**
+ * itls_record_has_key_update() - follow the handshake messages of a direction
+ * @h: where the last call left off
+ * @p: what handshake records hold next
+ * @len: bytes of it
+ *
+ * Return: whether a KeyUpdate ended in these bytes: what follows the record
+ * needs another key (RFC 8446 4.6.3).
+ */
+bool itls_record_has_key_update(struct itls_handshake *h, const u8 *p,
+				size_t len)
+{
+	bool found = false;
+	size_t n;
+
+	while (len) {
+		if (h->have < ITLS_HANDSHAKE_HEADER_LEN) {
+			h->header[h->have++] = *p;
+			h->left = (u32)h->header[1] << 16 | h->header[2] << 8 |
+				  *p;
+			n = 1;
+		} else {
+			n = len < h->left ? len : h->left;
+			h->left -= n;
+		}
+		p += n;
+		len -= n;
+		if (h->have < ITLS_HANDSHAKE_HEADER_LEN || h->left)
+			continue;
+		found |= h->header[0] == ITLS_HANDSHAKE_KEY_UPDATE;
+		h->have = 0;
+	}
+	return found;
 }

@@ -29,6 +29,7 @@ typedef uint64_t u64;
 #define ITLS_NONCE_LEN		12	/* every suite: RFC 5116 3.2, RFC 8446 5.3 */
 #define ITLS_AAD_MAX		13	/* RFC 5246 6.2.3.3; 5 in TLS 1.3 */
 #define ITLS_PLAIN_MAX		16384	/* 2^14, RFC 8446 5.1 */
+#define ITLS_PAYLOAD_MIN	64	/* RFC 8449 4 */
 #define ITLS_TAG_LEN		16
 #define ITLS_EXPLICIT_MAX	8	/* TLS 1.2 explicit nonce, RFC 5288 3 */
 
@@ -58,6 +59,19 @@ enum itls_alert {
 #define ITLS_ALERT_LEN		2	/* level, description */
 #define ITLS_ALERT_WARNING	1
 #define ITLS_ALERT_FATAL	2
+
+#define ITLS_HANDSHAKE_HEADER_LEN 4	/* type, length: RFC 8446 4 */
+#define ITLS_HANDSHAKE_KEY_UPDATE 24	/* RFC 8446 4.6.3 */
+
+/*
+ * How far a stream of handshake messages has been followed; messages may
+ * share records and cross them (RFC 8446 5.1).  All zero: before a message.
+ */
+struct itls_handshake {
+	u8 header[ITLS_HANDSHAKE_HEADER_LEN];
+	u8 have;	/* bytes of the header */
+	u32 left;	/* bytes of the body to come */
+};
 
 /**
  * struct itls_record - what one direction of a connection needs to know
@@ -124,6 +138,8 @@ void itls_record_nonce(const struct itls_record *r, const u8 *explicit_nonce,
 		       u8 *nonce);
 int itls_record_parse(const struct itls_record *r, const u8 *header,
 		      u8 *type, size_t *body_len);
+bool itls_record_has_key_update(struct itls_handshake *h, const u8 *p,
+				size_t len);
 int itls_record_inner(const u8 *tail, size_t tail_len, u8 *type);
 
 #endif

@@ -54,8 +54,8 @@ void itls_rx_check(struct sock *sk, struct itls_rx *rx)
 	struct itls_frame f;
 	int err = itls_frame_next(sk, rx, &f);
 
-	/* A bad header is for the reader to find. */
-	WRITE_ONCE(rx->whole, err || f.whole);
+	/* A bad header is for the reader to find; not without its key. */
+	WRITE_ONCE(rx->whole, !rx->rekey && !rx->broken && (err || f.whole));
 }
 
 /* Is there something for recv() to return?  No lock. */
@@ -65,18 +65,72 @@ bool itls_rx_is_ready(const struct itls_rx *rx)
 	       READ_ONCE(rx->eof) || READ_ONCE(rx->err);
 }
 
+/* Does a record wait for a reader to make room for it?  No lock. */
+static bool rx_is_stalled(const struct sock *sk, const struct itls_rx *rx)
+{
+	return !READ_ONCE(rx->rekey) && !READ_ONCE(rx->broken) &&
+	       itls_frame_is_stalled(sk);
+}
+
 /* Is there something for a reader to do, be it to make room?  No lock. */
 bool itls_rx_wants_reader(struct sock *sk, struct itls_rx *rx)
 {
-	return itls_rx_is_ready(rx) || itls_frame_is_stalled(sk);
+	return itls_rx_is_ready(rx) || rx_is_stalled(sk, rx);
+}
+
+/* The program has set the key that a KeyUpdate announced; socket locked. */
+void itls_rx_rekeyed(struct itls_rx *rx)
+{
+	memset(&rx->handshake, 0, sizeof(rx->handshake));
+	WRITE_ONCE(rx->rekey, false);
+}
+
+/*
+ * Handshake messages are the program's business, but nothing can be decrypted
+ * after a KeyUpdate until it has set the new key.
+ */
+static void rx_look_for_key_update(struct sock *sk, struct itls_rx *rx,
+				   const struct sk_buff *skb)
+{
+	u8 bytes[64];
+	u32 off, n;
+
+	for (off = 0; off < skb->len; off += n) {
+		n = min_t(u32, skb->len - off, sizeof(bytes));
+		if (skb_copy_bits(skb, off, bytes, n))
+			return;
+		if (itls_record_has_key_update(&rx->handshake, bytes, n))
+			WRITE_ONCE(rx->rekey, true);
+	}
+	if (rx->rekey)
+		itls_stats_add(sk, ITLS_STAT_RX_KEY_UPDATE, 1);
+}
+
+/* rx_next() took a record of data that has none. */
+#define ITLS_RX_EMPTY	2
+
+/*
+ * A header from which no record follows.  Under the kTLS ABI the error is the
+ * socket's, which the next reader takes; others then wait, for the end.
+ */
+static int rx_break(struct sock *sk, struct itls_ctx *ctx, int err)
+{
+	if (itls_ctx_is_managed(ctx))
+		return itls_control_fatal(sk, ctx, err);
+	itls_stats_add(sk, ITLS_STAT_RX_PROTOCOL_ERROR, 1);
+	WRITE_ONCE(ctx->rx->broken, err);
+	WRITE_ONCE(sk->sk_err, -err);
+	sk_error_report(sk);
+	return 0;
 }
 
 /*
  * Takes the next record out of TCP's queue.
  *
  * Return: 1 when one was taken (and is on the list, unless it was a control
- * record of a managed socket or empty), 0 when none is whole, -ENOMEM when it
- * may be tried again, or the error that ended the direction.
+ * record of a managed socket), ITLS_RX_EMPTY, 0 when none is whole, -ENOMEM when it
+ * may be tried again, -EKEYEXPIRED until the key is changed, or the error that
+ * ended the direction.
  */
 static int rx_next(struct sock *sk, struct itls_ctx *ctx)
 {
@@ -96,11 +150,15 @@ static int rx_next(struct sock *sk, struct itls_ctx *ctx)
 		itls_frame_discard(sk);
 		return 0;
 	}
+	if (rx->rekey)
+		return -EKEYEXPIRED;
+	if (rx->broken)
+		return 0;
 	err = itls_frame_next(sk, rx, &f);
 	if (err)
-		return itls_control_fatal(sk, ctx, err);
+		return rx_break(sk, ctx, err);
 	if (!f.whole) {
-		if (rx->stash_len || itls_frame_is_stalled(sk))
+		if (rx->stash_len || rx_is_stalled(sk, rx))
 			return itls_frame_stash(sk, rx, &f);
 		return 0;
 	}
@@ -120,8 +178,11 @@ static int rx_next(struct sock *sk, struct itls_ctx *ctx)
 	/* An empty data record is not the end of the stream. */
 	if (!skb->len && itls_plain(skb)->type == ITLS_TYPE_DATA) {
 		consume_skb(skb);
-		return 1;
+		return ITLS_RX_EMPTY;
 	}
+	if (itls_plain(skb)->type == ITLS_TYPE_HANDSHAKE &&
+	    itls_record_is_13(&rx->cipher.record))
+		rx_look_for_key_update(sk, rx, skb);
 	rx->plain_len += skb->len;
 	__skb_queue_tail(&rx->plain, skb);
 	return 1;
@@ -139,6 +200,12 @@ static bool rx_is_truncated(const struct sock *sk, const struct itls_ctx *ctx)
 		return false;
 	return sock_flag(sk, SOCK_DONE) ||
 	       (sk->sk_state == TCP_CLOSE && !sk->sk_err && !ctx->rx->shut);
+}
+
+static bool rx_has_ended(const struct sock *sk)
+{
+	return sock_flag(sk, SOCK_DONE) || sk->sk_shutdown & RCV_SHUTDOWN ||
+	       sk->sk_state == TCP_CLOSE;
 }
 
 /*
@@ -174,7 +241,7 @@ static bool rx_has_news(struct sock *sk, const struct itls_ctx *ctx, u64 seen)
 	const struct itls_rx *rx = ctx->rx;
 
 	return READ_ONCE(ctx->rx_records) != seen || READ_ONCE(rx->whole) ||
-	       READ_ONCE(rx->eof) || READ_ONCE(rx->err) || itls_frame_is_stalled(sk) ||
+	       READ_ONCE(rx->eof) || READ_ONCE(rx->err) || rx_is_stalled(sk, rx) ||
 	       READ_ONCE(sk->sk_err) ||
 	       READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN ||
 	       READ_ONCE(sk->sk_state) == TCP_CLOSE;
@@ -195,6 +262,11 @@ static int rx_wait(struct sock *sk, struct itls_ctx *ctx, bool have,
 
 	if (rx->eof)
 		return 0;
+	if (rx->broken && sk->sk_err)
+		return have ? 0 : sock_error(sk);
+	/* Not an end that could be taken for the stream's. */
+	if (rx->broken && rx_has_ended(sk))
+		return rx->broken;
 	if (rx_is_truncated(sk, ctx)) {
 		itls_control_truncated(sk, ctx);
 		return rx->err;
@@ -225,7 +297,7 @@ static int rx_wait(struct sock *sk, struct itls_ctx *ctx, bool have,
 
 /*
  * Finds the next decrypted record, waiting for it while the caller @has less
- * than its @target.  Return: 1 with *@skbp set, 0 when there is none (and,
+ * than its @target.  Return: 1 with *@skbp set, ITLS_RX_EMPTY, 0 when there is none (and,
  * having waited, will be none).
  */
 static int rx_peek(struct sock *sk, struct itls_ctx *ctx, size_t has,
@@ -237,7 +309,7 @@ static int rx_peek(struct sock *sk, struct itls_ctx *ctx, size_t has,
 		ret = rx_next(sk, ctx);
 		if (!ret && has < target)
 			ret = rx_wait(sk, ctx, has, timeo);
-		if (ret <= 0)
+		if (ret <= 0 || ret == ITLS_RX_EMPTY)
 			return ret;
 	}
 	return 1;
@@ -295,21 +367,27 @@ static int rx_read(struct sock *sk, struct itls_ctx *ctx, struct msghdr *msg,
 	size_t copied = 0, flushed = 0;
 	struct itls_rx *rx = ctx->rx;
 	struct sk_buff *skb;
-	u8 type = 0;
+	u8 type = 0, next;
 	int ret = 0;
 
 	while (copied < len) {
 		ret = rx_peek(sk, ctx, copied, target, timeo, &skb);
 		if (ret <= 0)
 			break;
-		if (type && itls_plain(skb)->type != type)
+		/* Told of an empty record only who will not take it for the end. */
+		if (!skb && !msg->msg_controllen)
+			continue;
+		next = skb ? itls_plain(skb)->type : ITLS_TYPE_DATA;
+		if (type && next != type)
 			break;
 		if (!type) {
-			type = itls_plain(skb)->type;
+			type = next;
 			ret = rx_put_type(ctx, msg, type);
 			if (ret)
 				break;
 		}
+		if (!skb)
+			continue;
 		ret = rx_copy(rx, skb, msg, len - copied, discard);
 		if (ret < 0)
 			break;
@@ -380,7 +458,7 @@ static int rx_peek_read(struct sock *sk, struct itls_ctx *ctx,
  *
  * Return: bytes of one content type, 0 at the end of the stream, or -errno:
  * as tcp_recvmsg(), and the handshake's error, -EIO for a control record the
- * caller left no room to name, -EBADMSG, -EMSGSIZE, -EINVAL or -EPROTO for a
+ * caller left no room to name, -EKEYEXPIRED between KeyUpdate and the new key, -EBADMSG, -EMSGSIZE, -EINVAL or -EPROTO for a
  * record that is not authentic, too long, not TLS, or out of place.
  */
 int itls_rx_recvmsg(struct sock *sk, struct msghdr *msg, size_t len, int flags)
@@ -419,6 +497,8 @@ static ssize_t rx_splice(struct sock *sk, struct itls_ctx *ctx,
 		ret = rx_peek(sk, ctx, copied, 1, timeo, &skb);
 		if (ret <= 0)
 			break;
+		if (!skb)
+			continue;
 		ret = -EINVAL;
 		if (itls_plain(skb)->type != ITLS_TYPE_DATA)
 			break;
@@ -488,7 +568,8 @@ int itls_rx_inq(struct sock *sk, struct itls_ctx *ctx)
 	bytes = rx->plain_len;
 	itls_rx_check(sk, rx);
 	/* The next record may lie in the stash in part. */
-	if (rx->eof || rx->err || itls_frame_next(sk, rx, &f) || !f.whole)
+	if (rx->eof || rx->err || rx->rekey ||
+	    itls_frame_next(sk, rx, &f) || !f.whole)
 		return min_t(size_t, bytes, INT_MAX);
 	bytes += f.total - itls_record_overhead(r);
 	off = f.total - rx->stash_len;

@@ -8,24 +8,29 @@
 
 #include "itls.h"
 
-/* May this context take a key for the direction that has @own already? */
+/* May this context take a key for a direction that has @own now, or NULL? */
 static int key_is_welcome(const struct sock *sk, const struct itls_ctx *ctx,
-			  const struct itls_keyinfo *key, bool tx)
+			  const struct itls_keyinfo *key,
+			  const struct itls_cipher *own)
 {
-	u16 other = tx ? ctx->rx_cipher : ctx->tx_cipher;
+	u16 cipher = ctx->tx_cipher ?: ctx->rx_cipher;
 
 	if (itls_ctx_is_managed(ctx))
 		return -EPERM;
 	if (sk->sk_state == TCP_LISTEN)
 		return -ENOTCONN;
-	if (tx ? !!ctx->tx : !!ctx->rx)
+	/* TLS 1.2 renegotiates, with another cipher spec (RFC 5246 7.4.1). */
+	if (own && ctx->version != TLS_1_3_VERSION)
 		return -EBUSY;
-	if (other && (other != key->info.cipher_type ||
-		      ctx->version != key->info.version))
+	if (cipher && (cipher != key->info.cipher_type ||
+		       ctx->version != key->info.version))
 		return -EINVAL;
+	if (own && itls_cipher_is_reuse(own, key))
+		return -EKEYREJECTED;
 	return 0;
 }
 
+/* The first key makes the direction, later ones are exchanged with its key. */
 static int install_tx(struct sock *sk, struct itls_ctx *ctx,
 		      const struct itls_keyinfo *key)
 {
@@ -35,11 +40,16 @@ static int install_tx(struct sock *sk, struct itls_ctx *ctx,
 	if (IS_ERR(tx))
 		return PTR_ERR(tx);
 	lock_sock(sk);
-	err = key_is_welcome(sk, ctx, key, true) ?:
-	      itls_ctx_install(ctx, tx, NULL);
+	err = key_is_welcome(sk, ctx, key, ctx->tx ? &ctx->tx->cipher : NULL);
+	if (!err && ctx->tx) {
+		swap(ctx->tx->cipher, tx->cipher);
+		itls_stats_add(sk, ITLS_STAT_TX_REKEY, 1);
+	} else if (!err) {
+		err = itls_ctx_install(ctx, tx, NULL);
+		tx = err ? tx : NULL;
+	}
 	release_sock(sk);
-	if (err)
-		itls_tx_free(tx);
+	itls_tx_free(tx);
 	return err;
 }
 
@@ -52,21 +62,28 @@ static int install_rx(struct sock *sk, struct itls_ctx *ctx,
 	if (IS_ERR(rx))
 		return PTR_ERR(rx);
 	lock_sock(sk);
-	err = key_is_welcome(sk, ctx, key, false) ?:
-	      itls_ctx_install(ctx, NULL, rx);
+	err = key_is_welcome(sk, ctx, key, ctx->rx ? &ctx->rx->cipher : NULL);
+	if (!err && ctx->rx) {
+		swap(ctx->rx->cipher, rx->cipher);
+		itls_rx_rekeyed(ctx->rx);
+		itls_stats_add(sk, ITLS_STAT_RX_REKEY, 1);
+	} else if (!err) {
+		err = itls_ctx_install(ctx, NULL, rx);
+		rx = err ? rx : NULL;
+	}
 	if (!err)
-		itls_rx_check(sk, rx);
-	if (!err && itls_rx_is_ready(rx))
+		itls_rx_check(sk, ctx->rx);
+	if (!err && itls_rx_wants_reader(sk, ctx->rx))
 		ctx->saved.data_ready(sk);
 	release_sock(sk);
-	if (err)
-		itls_rx_free(rx);
+	itls_rx_free(rx);
 	return err;
 }
 
 /*
  * TLS_TX, TLS_RX.  -EINVAL: a length, version or cipher that is not known, or
- * not the other direction's; -EBUSY: there is a key; -EPERM: managed.
+ * not the present one; -EBUSY: there is a key, and TLS 1.2 changes none;
+ * -EKEYREJECTED: it would repeat a nonce; -EPERM: managed.
  */
 static int set_key(struct sock *sk, sockptr_t optval, unsigned int optlen,
 		   bool tx)
@@ -115,6 +132,76 @@ static int set_listen(struct sock *sk, sockptr_t optval, unsigned int optlen)
 	return err;
 }
 
+/* TLS_TX_ZEROCOPY_RO: a hint for offload to a network card, kept. */
+static int set_zerocopy_ro(struct sock *sk, sockptr_t optval,
+			   unsigned int optlen)
+{
+	u32 value;
+
+	if (sockptr_is_null(optval) || optlen != sizeof(value))
+		return -EINVAL;
+	if (copy_from_sockptr(&value, optval, sizeof(value)))
+		return -EFAULT;
+	if (value > 1)
+		return -EINVAL;
+	if (sk->sk_state == TCP_LISTEN)
+		return -ENOTCONN;
+	WRITE_ONCE(itls_ctx_of(sk)->tx_zerocopy_ro, value);
+	return 0;
+}
+
+/* TLS_RX_EXPECT_NO_PAD: a hint, kept; padding is cut off in any case. */
+static int set_no_pad(struct sock *sk, sockptr_t optval, unsigned int optlen)
+{
+	struct itls_ctx *ctx = itls_ctx_of(sk);
+	int err = 0;
+	u32 value;
+
+	if (sockptr_is_null(optval) || optlen < sizeof(value))
+		return -EINVAL;
+	if (copy_from_sockptr(&value, optval, sizeof(value)))
+		return -EFAULT;
+	if (value > 1)
+		return -EINVAL;
+	err = check_zeroed_sockptr(optval, sizeof(value),
+				   optlen - sizeof(value));
+	if (err < 1)
+		return err ?: -EINVAL;
+	lock_sock(sk);
+	err = ctx->rx && ctx->version == TLS_1_3_VERSION ? 0 : -EINVAL;
+	if (!err)
+		WRITE_ONCE(ctx->rx_no_pad, value);
+	release_sock(sk);
+	return err;
+}
+
+/*
+ * TLS_TX_MAX_PAYLOAD_LEN: bytes of plaintext in a record, for RFC 8449, which
+ * allows no less than 64, with the type byte of TLS 1.3 counted.
+ */
+static int set_max_payload(struct sock *sk, sockptr_t optval,
+			   unsigned int optlen)
+{
+	struct itls_ctx *ctx = itls_ctx_of(sk);
+	u16 value;
+	int err;
+
+	if (sockptr_is_null(optval) || optlen != sizeof(value))
+		return -EINVAL;
+	if (copy_from_sockptr(&value, optval, sizeof(value)))
+		return -EFAULT;
+	lock_sock(sk);
+	if (sk->sk_state == TCP_LISTEN)
+		err = -ENOTCONN;
+	else if (value < ITLS_PAYLOAD_MIN - (ctx->version == TLS_1_3_VERSION) ||
+	    value > ITLS_PLAIN_MAX)
+		err = -EINVAL;
+	else
+		err = itls_tx_set_max_payload(ctx, value);
+	release_sock(sk);
+	return err;
+}
+
 int itls_sockopt_set(struct sock *sk, int optname, sockptr_t optval,
 		     unsigned int optlen)
 {
@@ -122,6 +209,12 @@ int itls_sockopt_set(struct sock *sk, int optname, sockptr_t optval,
 	case TLS_TX:
 	case TLS_RX:
 		return set_key(sk, optval, optlen, optname == TLS_TX);
+	case TLS_TX_ZEROCOPY_RO:
+		return set_zerocopy_ro(sk, optval, optlen);
+	case TLS_RX_EXPECT_NO_PAD:
+		return set_no_pad(sk, optval, optlen);
+	case ITLS_TX_MAX_PAYLOAD_LEN:
+		return set_max_payload(sk, optval, optlen);
 	case ITLS_LISTEN:
 		return set_listen(sk, optval, optlen);
 	default:
@@ -168,6 +261,44 @@ static int get_key(struct sock *sk, char __user *optval, int __user *optlen,
 		err = -EINVAL;
 	memzero_explicit(&key, sizeof(key));
 	return err;
+}
+
+static int get_zerocopy_ro(struct sock *sk, char __user *optval,
+			   int __user *optlen, int room)
+{
+	u32 value = READ_ONCE(itls_ctx_of(sk)->tx_zerocopy_ro);
+
+	if (room != sizeof(value))
+		return -EINVAL;
+	return put_opt(optval, optlen, room, &value, sizeof(value));
+}
+
+static int get_no_pad(struct sock *sk, char __user *optval, int __user *optlen,
+		      int room)
+{
+	struct itls_ctx *ctx = itls_ctx_of(sk);
+	int err = -EINVAL;
+	u32 value = 0;
+
+	if (room < (int)sizeof(value))
+		return -EINVAL;
+	lock_sock(sk);
+	if (ctx->rx && ctx->version == TLS_1_3_VERSION) {
+		value = ctx->rx_no_pad;
+		err = 0;
+	}
+	release_sock(sk);
+	return err ?: put_opt(optval, optlen, room, &value, sizeof(value));
+}
+
+static int get_max_payload(struct sock *sk, char __user *optval,
+			   int __user *optlen, int room)
+{
+	u16 value = READ_ONCE(itls_ctx_of(sk)->tx_max_payload);
+
+	if (room < (int)sizeof(value))
+		return -EINVAL;
+	return put_opt(optval, optlen, room, &value, sizeof(value));
 }
 
 static int get_listen(struct sock *sk, char __user *optval, int __user *optlen,
@@ -252,6 +383,12 @@ int itls_sockopt_get(struct sock *sk, int optname, char __user *optval,
 	case TLS_TX:
 	case TLS_RX:
 		return get_key(sk, optval, optlen, room, optname == TLS_TX);
+	case TLS_TX_ZEROCOPY_RO:
+		return get_zerocopy_ro(sk, optval, optlen, room);
+	case TLS_RX_EXPECT_NO_PAD:
+		return get_no_pad(sk, optval, optlen, room);
+	case ITLS_TX_MAX_PAYLOAD_LEN:
+		return get_max_payload(sk, optval, optlen, room);
 	case ITLS_LISTEN:
 		return get_listen(sk, optval, optlen, room);
 	case ITLS_INFO:

@@ -38,6 +38,9 @@ static const char * const stat_names[__ITLS_STAT_MAX] = {
 	[ITLS_STAT_TX_ALERT]		= "TxAlert",
 	[ITLS_STAT_TX_CLOSE_NOTIFY]	= "TxCloseNotify",
 	[ITLS_STAT_TX_LOST]		= "TxLost",
+	[ITLS_STAT_TX_REKEY]		= "TxRekey",
+	[ITLS_STAT_RX_REKEY]		= "RxRekey",
+	[ITLS_STAT_RX_KEY_UPDATE]	= "RxKeyUpdate",
 };
 
 struct itls_net *itls_stats_net(const struct net *net)

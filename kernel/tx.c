@@ -78,7 +78,7 @@ void itls_tx_free(struct itls_tx *tx)
 
 static bool open_is_full(const struct itls_open *open)
 {
-	return open->len == ITLS_PLAIN_MAX || open->nr == ITLS_OPEN_FRAGS;
+	return open->len == open->max || open->nr == ITLS_OPEN_FRAGS;
 }
 
 /* Takes over the caller's page reference, or drops it when it has one. */
@@ -122,7 +122,7 @@ static int open_copy(struct sock *sk, struct itls_open *open,
 
 	if (!sk_page_frag_refill(sk, pfrag))
 		return -ENOMEM;
-	len = min3(iov_iter_count(from), (size_t)ITLS_PLAIN_MAX - open->len,
+	len = min3(iov_iter_count(from), (size_t)open->max - open->len,
 		   (size_t)pfrag->size - pfrag->offset);
 	len = copy_page_from_iter(pfrag->page, pfrag->offset, len, from);
 	if (!len)
@@ -141,7 +141,7 @@ static int open_splice(struct itls_open *open, struct iov_iter *from)
 	size_t off;
 	int i;
 
-	left = min_t(size_t, ITLS_PLAIN_MAX - open->len, iov_iter_count(from));
+	left = min_t(size_t, open->max - open->len, iov_iter_count(from));
 	got = iov_iter_extract_pages(from, &p, left,
 				     min_t(size_t, ARRAY_SIZE(pages),
 					   ITLS_OPEN_FRAGS - open->nr),
@@ -160,6 +160,22 @@ static int open_splice(struct itls_open *open, struct iov_iter *from)
 		left -= len;
 	}
 	return got;
+}
+
+/*
+ * TLS_TX_MAX_PAYLOAD_LEN; the socket is locked.  -EBUSY: a record is open,
+ * and may be longer already.
+ */
+int itls_tx_set_max_payload(struct itls_ctx *ctx, u16 max)
+{
+	struct itls_tx *tx = ctx->tx;
+
+	if (tx && tx->open.len)
+		return -EBUSY;
+	if (tx)
+		tx->open.max = max;
+	WRITE_ONCE(ctx->tx_max_payload, max);
+	return 0;
 }
 
 /* ---- sealing ------------------------------------------------------------ */

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The TCP upper layer protocol "itls": attaching to a socket, cloning to a
- * listener's children, letting go of a socket that is destroyed, and what
- * inet_diag tells.
+ * The TCP upper layer protocols "itls", for connections, and "itls-listen",
+ * for listeners: attaching to a socket, cloning to a listener's children,
+ * letting go of a socket that is destroyed, and what inet_diag tells.
+ *
+ * Two, because TCP refuses a protocol on listeners by its having no clone
+ * operation, and programs written for in-tree kTLS see that refusal.
  */
 #include <linux/delay.h>
 #include <linux/inet_diag.h>
@@ -23,13 +26,15 @@ struct publication {
 	struct itls_ctx *ctx;
 };
 
+static struct tcp_ulp_ops itls_listen_ops;
+
 static int publish_listener(void *arg)
 {
 	const struct publication *pub = arg;
 	struct inet_connection_sock *icsk = inet_csk(pub->sk);
 
 	rcu_assign_pointer(icsk->icsk_ulp_data, pub->ctx);
-	WRITE_ONCE(icsk->icsk_ulp_ops, &itls_ulp_ops);
+	WRITE_ONCE(icsk->icsk_ulp_ops, &itls_listen_ops);
 	WRITE_ONCE(pub->sk->sk_prot, &pub->ctx->proto->prot);
 	return 0;
 }
@@ -52,16 +57,14 @@ static void publish(struct sock *sk, struct itls_ctx *ctx)
 }
 
 /*
- * TCP_ULP.  Process context, the socket locked.  -ENOTCONN: neither connected
- * nor listening; -EBUSY: somebody else sits on the socket already.
+ * TCP_ULP.  Process context, the socket locked.  -EBUSY: somebody else sits on
+ * the socket already.
  */
-int itls_ulp_attach(struct sock *sk)
+static int ulp_attach(struct sock *sk)
 {
 	struct itls_proto *proto;
 	struct itls_ctx *ctx;
 
-	if (sk->sk_state != TCP_ESTABLISHED && sk->sk_state != TCP_LISTEN)
-		return -ENOTCONN;
 	/* A psock, or a kernel user: it would read beside us. */
 	if (!sk->sk_socket || READ_ONCE(sk->sk_user_data))
 		return -EBUSY;
@@ -78,6 +81,16 @@ int itls_ulp_attach(struct sock *sk)
 	return 0;
 }
 
+static int itls_ulp_attach(struct sock *sk)
+{
+	return sk->sk_state == TCP_ESTABLISHED ? ulp_attach(sk) : -ENOTCONN;
+}
+
+static int itls_ulp_attach_listener(struct sock *sk)
+{
+	return sk->sk_state == TCP_LISTEN ? ulp_attach(sk) : -EINVAL;
+}
+
 /*
  * A child was cloned; softirq, the child locked and unknown to anybody.  It
  * has copied the listener's ULP, without a module reference, and must come
@@ -91,11 +104,12 @@ static void itls_ulp_clone(const struct request_sock *req, struct sock *newsk,
 	const struct itls_ctx *lctx = itls_ctx_of(newsk);
 
 	RCU_INIT_POINTER(icsk->icsk_ulp_data, NULL);
-	if (!lctx || !try_module_get(THIS_MODULE)) {
-		icsk->icsk_ulp_ops = NULL;
-	} else if (itls_listen_inherit(newsk, lctx, priority) == -ENOENT) {
-		icsk->icsk_ulp_ops = NULL;
-		module_put(THIS_MODULE);
+	icsk->icsk_ulp_ops = NULL;
+	if (lctx && try_module_get(THIS_MODULE)) {
+		if (itls_listen_inherit(newsk, lctx, priority) == -ENOENT)
+			module_put(THIS_MODULE);
+		else
+			icsk->icsk_ulp_ops = &itls_ulp_ops;
 	}
 	itls_proto_embryo(newsk);
 }
@@ -114,21 +128,31 @@ static void itls_ulp_release(struct sock *sk)
 		itls_ctx_put(ctx);
 }
 
+/* TLS_INFO_TX_MAX_PAYLOAD_LEN of <linux/tls.h>, which came after 6.12. */
+#define ITLS_DIAG_MAX_PAYLOAD	7
+
 static int put_diag(struct sk_buff *skb, const struct itls_ctx *ctx)
 {
 	struct nlattr *nest;
-	int err;
+	int err = 0;
 
 	nest = nla_nest_start_noflag(skb, INET_ULP_INFO_TLS);
 	if (!nest)
 		return -EMSGSIZE;
-	err = nla_put_u16(skb, TLS_INFO_VERSION, ctx->version) ?:
+	if (READ_ONCE(ctx->tx_zerocopy_ro))
+		err = nla_put_flag(skb, TLS_INFO_ZC_RO_TX);
+	if (!err && READ_ONCE(ctx->rx_no_pad))
+		err = nla_put_flag(skb, TLS_INFO_RX_NO_PAD);
+	err = err ?:
+	      nla_put_u16(skb, TLS_INFO_VERSION, ctx->version) ?:
 	      nla_put_u16(skb, TLS_INFO_CIPHER,
 			  ctx->tx_cipher ?: ctx->rx_cipher) ?:
 	      nla_put_u16(skb, TLS_INFO_TXCONF,
 			  ctx->tx_cipher ? TLS_CONF_SW : TLS_CONF_BASE) ?:
 	      nla_put_u16(skb, TLS_INFO_RXCONF,
-			  ctx->rx_cipher ? TLS_CONF_SW : TLS_CONF_BASE);
+			  ctx->rx_cipher ? TLS_CONF_SW : TLS_CONF_BASE) ?:
+	      nla_put_u16(skb, ITLS_DIAG_MAX_PAYLOAD,
+			  READ_ONCE(ctx->tx_max_payload));
 	if (err) {
 		nla_nest_cancel(skb, nest);
 		return err;
@@ -155,25 +179,40 @@ static int itls_ulp_get_info(struct sock *sk, struct sk_buff *skb
 
 static size_t itls_ulp_get_info_size(const struct sock *sk ITLS_NET_ADMIN_PARAM)
 {
-	return nla_total_size(0) + 4 * nla_total_size(sizeof(u16));
+	return 3 * nla_total_size(0) + 5 * nla_total_size(sizeof(u16));
 }
 
 struct tcp_ulp_ops itls_ulp_ops __read_mostly = {
 	.name = ITLS_ULP_NAME,
 	.owner = THIS_MODULE,
 	.init = itls_ulp_attach,
-	.clone = itls_ulp_clone,
 	.release = itls_ulp_release,
 	.get_info = itls_ulp_get_info,
 	.get_info_size = itls_ulp_get_info_size,
 };
 
+static struct tcp_ulp_ops itls_listen_ops __read_mostly = {
+	.name = ITLS_ULP_LISTEN_NAME,
+	.owner = THIS_MODULE,
+	.init = itls_ulp_attach_listener,
+	.clone = itls_ulp_clone,
+	.release = itls_ulp_release,
+};
+
 int itls_ulp_init(void)
 {
-	return tcp_register_ulp(&itls_ulp_ops);
+	int err = tcp_register_ulp(&itls_ulp_ops);
+
+	if (err)
+		return err;
+	err = tcp_register_ulp(&itls_listen_ops);
+	if (err)
+		tcp_unregister_ulp(&itls_ulp_ops);
+	return err;
 }
 
 void itls_ulp_exit(void)
 {
+	tcp_unregister_ulp(&itls_listen_ops);
 	tcp_unregister_ulp(&itls_ulp_ops);
 }

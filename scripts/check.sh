@@ -96,7 +96,8 @@ the build for $kernel failed"
 # Calls go downward only (the picture at the top of kernel/itls.h): a file may
 # use its own layer and those below, and the leaves.
 layers='main
-netlink ulp
+netlink alias
+ulp
 proto sockopt listen request channel
 tx rx control
 frame

@@ -39,7 +39,7 @@ FIXTURE_SETUP(managed)
 {
 	agent_open(&self->agent);
 	self->listener = sock_listen(variant->family);
-	ulp_require(self->listener);
+	listener_require(self->listener);
 	ASSERT_EQ(0, listener_mark(self->listener, PROFILE));
 	peer_info_make(&self->tx, variant->version, variant->cipher, 1, 1);
 	peer_info_make(&self->rx, variant->version, variant->cipher, 2, 1);

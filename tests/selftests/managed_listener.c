@@ -135,7 +135,7 @@ TEST_F(managed, ulp_without_mark)
 {
 	int listener = sock_listen(variant->family), client, server;
 
-	ulp_require(listener);
+	listener_require(listener);
 	client = sock_connect(listener);
 	server = sock_accept(listener);
 	expect_plain(server, client);
@@ -157,7 +157,7 @@ TEST_F(managed, connection_in_the_queue_when_marked)
 	peer_init(&self->client, sock_connect(listener), &self->tx, &self->rx);
 	sock_send_all(self->client.fd, "clear", 5);
 	ASSERT_NE(0, sock_poll(listener, POLLIN, test_wait_ms()));
-	ulp_require(listener);
+	listener_require(listener);
 	ASSERT_EQ(0, listener_mark(listener, PROFILE));
 	self->server = sock_accept(listener);
 	EXPECT_EQ(ITLS_STATE_PENDING, info_get(self->server).state);
@@ -191,7 +191,7 @@ TEST_F(managed, blocked_accept_when_marked)
 	ASSERT_EQ(0, pthread_create(&thread, NULL, accept_one, &a));
 	while (!a.tid || !test_is_asleep(a.tid))
 		sched_yield();
-	ulp_require(self->listener);
+	listener_require(self->listener);
 	ASSERT_EQ(0, listener_mark(self->listener, PROFILE));
 	peer_init(&self->client, sock_connect(self->listener), &self->tx, &self->rx);
 	ASSERT_EQ(0, pthread_join(thread, NULL));
@@ -262,7 +262,7 @@ static void blocked_accept_case(struct managed_data *self, int family, enum firs
 	ASSERT_EQ(0, pthread_create(&thread, NULL, accept_one, &a));
 	while (!a.tid || !test_is_asleep(a.tid))
 		sched_yield();
-	ulp_require(self->listener);
+	listener_require(self->listener);
 	ASSERT_EQ(0, listener_mark(self->listener, PROFILE));
 	peer_init(&self->client, sock_connect(self->listener), &self->tx, &self->rx);
 	sock_send_all(self->client.fd, "clear", 5);
@@ -326,7 +326,7 @@ TEST_F(managed, blocked_accept_then_close)
 	ASSERT_EQ(0, pthread_create(&thread, NULL, accept_one, &a));
 	while (!a.tid || !test_is_asleep(a.tid))
 		sched_yield();
-	ulp_require(self->listener);
+	listener_require(self->listener);
 	ASSERT_EQ(0, listener_mark(self->listener, PROFILE));
 	peer_init(&self->client, sock_connect(self->listener), &self->tx, &self->rx);
 	ASSERT_EQ(0, pthread_join(thread, NULL));
@@ -612,7 +612,7 @@ TEST_F(managed, marked_from_outside)
 	self->listener = syscall(SYS_pidfd_getfd, pidfd, listener, 0);
 	ASSERT_LE(0, self->listener);
 	close(pidfd);
-	ulp_require(self->listener);
+	listener_require(self->listener);
 	ASSERT_EQ(0, listener_mark(self->listener, PROFILE));
 	peer_init(&self->client, sock_connect(self->listener), &self->tx, &self->rx);
 	agent_accept(&self->agent, &req);

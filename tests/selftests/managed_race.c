@@ -158,7 +158,7 @@ static int storm_round(struct storm *storm, int family, enum storm_case c, int r
 		ASSERT_NE(0, sock_poll(listener, POLLIN, test_wait_ms()));
 		accepted += accept_some(listener, round % 3, false);
 	}
-	ulp_require(listener);
+	listener_require(listener);
 	if (c == STORM_UNMARKED) {
 		ASSERT_NE(0, sock_poll(listener, POLLIN, test_wait_ms()));
 		accepted += accept_some(listener, round_share(round), false);

@@ -50,6 +50,17 @@ static inline void ulp_require(int fd)
 	ASSERT_EQ(0, ulp_attach(fd));
 }
 
+static inline int listener_attach(int fd)
+{
+	return setsockopt(fd, IPPROTO_TCP, TCP_ULP, ITLS_ULP_LISTEN_NAME,
+			  strlen(ITLS_ULP_LISTEN_NAME));
+}
+
+static inline void listener_require(int fd)
+{
+	ASSERT_EQ(0, listener_attach(fd));
+}
+
 static inline int key_set(int fd, int opt, const union peer_info *info)
 {
 	return setsockopt(fd, SOL_TLS, opt, info, peer_info_size(info));

@@ -46,7 +46,7 @@ int mark_read(int fd, struct mark *m, struct ctl_error *e)
 	*m = (struct mark){ 0 };
 	if (getsockopt(fd, SOL_TCP, TCP_ULP, m->ulp, &len))
 		return explain(e, errno, "read the socket's ULP");
-	if (strcmp(m->ulp, ITLS_ULP_NAME))
+	if (strcmp(m->ulp, ITLS_ULP_LISTEN_NAME))
 		return 0;
 	len = sizeof(m->profile) - 1;
 	if (getsockopt(fd, SOL_TLS, ITLS_LISTEN, m->profile, &len))
@@ -60,15 +60,15 @@ int mark_set_ulp(int fd, struct ctl_error *e)
 	struct mark now;
 	int err = 0;
 
-	if (setsockopt(fd, SOL_TCP, TCP_ULP, ITLS_ULP_NAME,
-		       strlen(ITLS_ULP_NAME)))
+	if (setsockopt(fd, SOL_TCP, TCP_ULP, ITLS_ULP_LISTEN_NAME,
+		       strlen(ITLS_ULP_LISTEN_NAME)))
 		err = errno;
 	switch (err) {
 	case 0:
 		return 0;
 	case EEXIST:
 		err = mark_read(fd, &now, e);
-		if (err || !strcmp(now.ulp, ITLS_ULP_NAME))
+		if (err || !strcmp(now.ulp, ITLS_ULP_LISTEN_NAME))
 			return err;
 		return ctl_error_set(e, EEXIST, "another protocol, '%s', is on this socket: make the server listen without it and restart it",
 				     now.ulp);
@@ -76,8 +76,8 @@ int mark_set_ulp(int fd, struct ctl_error *e)
 		return ctl_error_set(e, ENOENT, "kernel module itls is not loaded: run 'modprobe itls'");
 	case EBUSY:
 		return ctl_error_set(e, EBUSY, "something else in the kernel uses this socket (a BPF sockmap, or another kernel service): take it off first");
-	case ENOTCONN:
-		return ctl_error_set(e, ENOTCONN, "the loaded 'itls' protocol refuses listening sockets: load the module that came with this itlsctl");
+	case EINVAL:
+		return ctl_error_set(e, EINVAL, "the socket does not listen any more: attach again once the server does");
 	default:
 		return explain(e, err, "put itls on the socket");
 	}

@@ -13,6 +13,7 @@
 #include <linux/types.h>
 
 #define ITLS_ULP_NAME		"itls"
+#define ITLS_ULP_LISTEN_NAME	"itls-listen"
 
 /* Longest strings, terminating NUL not counted. */
 #define ITLS_PROFILE_MAX	63	/* [A-Za-z0-9._-]+ */
@@ -23,8 +24,15 @@
 #define ITLS_COMM_LEN		16	/* as TASK_COMM_LEN */
 
 /*
+ * TLS_TX_MAX_PAYLOAD_LEN of <linux/tls.h>, which older headers lack: most
+ * bytes of plaintext in a record sent, a __u16 from 64 (TLS 1.3: 63) to 16384.
+ */
+#define ITLS_TX_MAX_PAYLOAD_LEN	5
+
+/*
  * setsockopt(fd, SOL_TLS, ITLS_LISTEN, name, strlen(name)): handshake every
- * connection accepted from this listener with the server profile @name.
+ * connection accepted from this listener with the server profile @name.  The
+ * listener has the ULP "itls-listen" attached, its children get "itls".
  * Length 0 takes the mark away; connections that come later are plain TCP.
  * getsockopt gives the name, without NUL, or length 0.
  */

@@ -120,7 +120,7 @@ int setsockopt(int fd, int level, int opt, const void *val, socklen_t len)
 	}
 	if (level != FAKE_SOL_TLS || opt != ITLS_LISTEN)
 		abort();
-	if (strcmp(s.ulp, ITLS_ULP_NAME))
+	if (strcmp(s.ulp, ITLS_ULP_LISTEN_NAME))
 		return fail(ENOPROTOOPT);
 	if (err)
 		return fail(atoi(err));

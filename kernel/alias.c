@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The ULP name "tls", for programs that know no other: with the module
+ * parameter compat_ulp the module serves it in place of in-tree kTLS.
+ *
+ * Process context.
+ */
+#include <linux/module.h>
+#include <linux/notifier.h>
+
+#include "itls.h"
+
+#define ITLS_ALIAS	"tls"
+
+static bool compat_ulp;
+module_param(compat_ulp, bool, 0444);
+MODULE_PARM_DESC(compat_ulp, "Serve the ULP name \"tls\" too, if it is free");
+
+static struct tcp_ulp_ops alias_ops;
+static bool alias_is_registered;
+static DEFINE_MUTEX(alias_mutex);
+
+static void alias_register(void)
+{
+	mutex_lock(&alias_mutex);
+	alias_ops = itls_ulp_ops;
+	strscpy(alias_ops.name, ITLS_ALIAS);
+	if (tcp_register_ulp(&alias_ops))
+		pr_notice("itls: the ULP name '" ITLS_ALIAS "' is taken: to have it served by itls, unload the module tls first\n");
+	else
+		alias_is_registered = true;
+	mutex_unlock(&alias_mutex);
+}
+
+/* Sockets that have the ULP keep it. */
+static bool alias_unregister(void)
+{
+	bool was_registered;
+
+	mutex_lock(&alias_mutex);
+	was_registered = alias_is_registered;
+	if (was_registered)
+		tcp_unregister_ulp(&alias_ops);
+	alias_is_registered = false;
+	mutex_unlock(&alias_mutex);
+	return was_registered;
+}
+
+/*
+ * The in-tree module does not care whether it got its name when it starts, and
+ * when it stops takes it off the list in any case, which would be an oops.  So
+ * the name is given up before that module starts.
+ */
+static int alias_module_event(struct notifier_block *nb, unsigned long event,
+			      void *data)
+{
+	const struct module *mod = data;
+
+	if (event == MODULE_STATE_COMING && !strcmp(mod->name, "tls") &&
+	    alias_unregister())
+		pr_notice("itls: the module tls was loaded: new sockets get the ULP '" ITLS_ALIAS "' from it, not from itls\n");
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block alias_notifier = {
+	.notifier_call = alias_module_event,
+};
+
+int itls_alias_init(void)
+{
+	int err;
+
+	if (!compat_ulp)
+		return 0;
+	err = register_module_notifier(&alias_notifier);
+	if (!err)
+		alias_register();
+	return err;
+}
+
+void itls_alias_exit(void)
+{
+	if (!compat_ulp)
+		return;
+	unregister_module_notifier(&alias_notifier);
+	alias_unregister();
+}
