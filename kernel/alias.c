@@ -46,19 +46,34 @@ static bool alias_unregister(void)
 	return was_registered;
 }
 
+/* The in-tree module came up without its name: it must never stop. */
+static void alias_keep(struct module *mod)
+{
+	mutex_lock(&alias_mutex);
+	if (alias_is_registered) {
+		__module_get(mod);
+		pr_warn("itls: the modules itls and tls were loaded at the same time: 'tls' is served by itls, and the module tls cannot be unloaded\n");
+	}
+	mutex_unlock(&alias_mutex);
+}
+
 /*
  * The in-tree module does not care whether it got its name when it starts, and
  * when it stops takes it off the list in any case, which would be an oops.  So
- * the name is given up before that module starts.
+ * the name is given up before that module starts; if it was starting already
+ * when the name was taken, it is kept from stopping.
  */
 static int alias_module_event(struct notifier_block *nb, unsigned long event,
 			      void *data)
 {
-	const struct module *mod = data;
+	struct module *mod = data;
 
-	if (event == MODULE_STATE_COMING && !strcmp(mod->name, "tls") &&
-	    alias_unregister())
+	if (strcmp(mod->name, "tls"))
+		return NOTIFY_DONE;
+	if (event == MODULE_STATE_COMING && alias_unregister())
 		pr_notice("itls: the module tls was loaded: new sockets get the ULP '" ITLS_ALIAS "' from it, not from itls\n");
+	else if (event == MODULE_STATE_LIVE)
+		alias_keep(mod);
 	return NOTIFY_DONE;
 }
 
@@ -82,6 +97,7 @@ void itls_alias_exit(void)
 {
 	if (!compat_ulp)
 		return;
-	unregister_module_notifier(&alias_notifier);
+	/* In this order: while the name is ours, its owner is watched for. */
 	alias_unregister();
+	unregister_module_notifier(&alias_notifier);
 }

@@ -262,8 +262,9 @@ static int rx_wait(struct sock *sk, struct itls_ctx *ctx, bool have,
 
 	if (rx->eof)
 		return 0;
+	/* Who takes the error first has it; others go by what is left. */
 	if (rx->broken && sk->sk_err)
-		return have ? 0 : sock_error(sk);
+		return have ? 0 : sock_error(sk) ?: 1;
 	/* Not an end that could be taken for the stream's. */
 	if (rx->broken && rx_has_ended(sk))
 		return rx->broken;
@@ -274,7 +275,7 @@ static int rx_wait(struct sock *sk, struct itls_ctx *ctx, bool have,
 	if (sock_flag(sk, SOCK_DONE))
 		return 0;
 	if (sk->sk_err)
-		return have ? 0 : sock_error(sk);
+		return have ? 0 : sock_error(sk) ?: 1;
 	if (sk->sk_shutdown & RCV_SHUTDOWN)
 		return 0;
 	if (sk->sk_state == TCP_CLOSE)
@@ -369,6 +370,7 @@ static int rx_read(struct sock *sk, struct itls_ctx *ctx, struct msghdr *msg,
 	struct sk_buff *skb;
 	u8 type = 0, next;
 	int ret = 0;
+	u32 left;
 
 	while (copied < len) {
 		ret = rx_peek(sk, ctx, copied, target, timeo, &skb);
@@ -388,14 +390,15 @@ static int rx_read(struct sock *sk, struct itls_ctx *ctx, struct msghdr *msg,
 		}
 		if (!skb)
 			continue;
+		left = plain_left(skb);
 		ret = rx_copy(rx, skb, msg, len - copied, discard);
 		if (ret < 0)
 			break;
 		copied += ret;
-		if (type != ITLS_TYPE_DATA) {
+		if (ret == left && !itls_ctx_is_managed(ctx))
 			msg->msg_flags |= MSG_EOR;
+		if (type != ITLS_TYPE_DATA)
 			break;
-		}
 		if (copied - flushed >= ITLS_FLUSH_BYTES) {
 			flushed = copied;
 			sk_flush_backlog(sk);

@@ -8,17 +8,22 @@
 
 #include "itls.h"
 
-/* May this context take a key for a direction that has @own now, or NULL? */
-static int key_is_welcome(const struct sock *sk, const struct itls_ctx *ctx,
-			  const struct itls_keyinfo *key,
-			  const struct itls_cipher *own)
+/*
+ * May this context take this key?  The socket is locked.  A listener that has
+ * ceased to listen is one still.
+ */
+static int key_is_welcome(const struct itls_ctx *ctx,
+			  const struct itls_keyinfo *key, bool tx)
 {
 	u16 cipher = ctx->tx_cipher ?: ctx->rx_cipher;
+	const struct itls_cipher *own = NULL;
 
-	if (itls_ctx_is_managed(ctx))
-		return -EPERM;
-	if (sk->sk_state == TCP_LISTEN)
+	if (ctx->listens)
 		return -ENOTCONN;
+	if (tx && ctx->tx)
+		own = &ctx->tx->cipher;
+	else if (!tx && ctx->rx)
+		own = &ctx->rx->cipher;
 	/* TLS 1.2 renegotiates, with another cipher spec (RFC 5246 7.4.1). */
 	if (own && ctx->version != TLS_1_3_VERSION)
 		return -EBUSY;
@@ -40,9 +45,11 @@ static int install_tx(struct sock *sk, struct itls_ctx *ctx,
 	if (IS_ERR(tx))
 		return PTR_ERR(tx);
 	lock_sock(sk);
-	err = key_is_welcome(sk, ctx, key, ctx->tx ? &ctx->tx->cipher : NULL);
+	err = key_is_welcome(ctx, key, true);
 	if (!err && ctx->tx) {
 		swap(ctx->tx->cipher, tx->cipher);
+		/* What ended it was the old key: its last sequence number. */
+		ctx->tx->closed = false;
 		itls_stats_add(sk, ITLS_STAT_TX_REKEY, 1);
 	} else if (!err) {
 		err = itls_ctx_install(ctx, tx, NULL);
@@ -62,7 +69,7 @@ static int install_rx(struct sock *sk, struct itls_ctx *ctx,
 	if (IS_ERR(rx))
 		return PTR_ERR(rx);
 	lock_sock(sk);
-	err = key_is_welcome(sk, ctx, key, ctx->rx ? &ctx->rx->cipher : NULL);
+	err = key_is_welcome(ctx, key, false);
 	if (!err && ctx->rx) {
 		swap(ctx->rx->cipher, rx->cipher);
 		itls_rx_rekeyed(ctx->rx);
@@ -78,6 +85,20 @@ static int install_rx(struct sock *sk, struct itls_ctx *ctx,
 	release_sock(sk);
 	itls_rx_free(rx);
 	return err;
+}
+
+/* Asks before it loads ciphers, which others may want to overtake. */
+static int install(struct sock *sk, const struct itls_keyinfo *key, bool tx)
+{
+	struct itls_ctx *ctx = itls_ctx_of(sk);
+	int err;
+
+	lock_sock(sk);
+	err = key_is_welcome(ctx, key, tx);
+	release_sock(sk);
+	if (err)
+		return err;
+	return tx ? install_tx(sk, ctx, key) : install_rx(sk, ctx, key);
 }
 
 /*
@@ -103,7 +124,7 @@ static int set_key(struct sock *sk, sockptr_t optval, unsigned int optlen,
 	else
 		err = itls_cipher_check(&key);
 	if (!err)
-		err = tx ? install_tx(sk, ctx, &key) : install_rx(sk, ctx, &key);
+		err = install(sk, &key, tx);
 	memzero_explicit(&key, sizeof(key));
 	return err;
 }
@@ -144,7 +165,7 @@ static int set_zerocopy_ro(struct sock *sk, sockptr_t optval,
 		return -EFAULT;
 	if (value > 1)
 		return -EINVAL;
-	if (sk->sk_state == TCP_LISTEN)
+	if (itls_ctx_of(sk)->listens)
 		return -ENOTCONN;
 	WRITE_ONCE(itls_ctx_of(sk)->tx_zerocopy_ro, value);
 	return 0;
@@ -191,7 +212,7 @@ static int set_max_payload(struct sock *sk, sockptr_t optval,
 	if (copy_from_sockptr(&value, optval, sizeof(value)))
 		return -EFAULT;
 	lock_sock(sk);
-	if (sk->sk_state == TCP_LISTEN)
+	if (ctx->listens)
 		err = -ENOTCONN;
 	else if (value < ITLS_PAYLOAD_MIN - (ctx->version == TLS_1_3_VERSION) ||
 	    value > ITLS_PLAIN_MAX)

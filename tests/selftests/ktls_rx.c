@@ -505,3 +505,17 @@ TEST_F(ktls, two_readers_share_the_stream)
 	EXPECT_EQ(500000, (intptr_t)got[0] + (intptr_t)got[1]);
 	free(data);
 }
+
+/* MSG_EOR tells, under the kTLS ABI, that the read came to the end of a record. */
+TEST_F(ktls, end_of_record_is_told)
+{
+	struct iovec iov = { .iov_base = SCRATCH(16), .iov_len = 4 };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	peer_send(&self->peer, REC_DATA, "abcdef", 6);
+	arrived(self);
+	ASSERT_EQ(4, recvmsg(self->fd, &msg, 0));
+	EXPECT_EQ(0, msg.msg_flags & MSG_EOR);
+	ASSERT_EQ(2, recvmsg(self->fd, &msg, 0));
+	EXPECT_EQ(MSG_EOR, msg.msg_flags & MSG_EOR);
+}

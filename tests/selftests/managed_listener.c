@@ -130,6 +130,17 @@ TEST_F(managed, keys_on_a_listener)
 	expect_works(self->server, &self->client);
 }
 
+/* A listener that has ceased to listen is no connection either, and may listen again. */
+TEST_F(managed, keys_on_a_former_listener)
+{
+	ASSERT_EQ(0, shutdown(self->listener, SHUT_RD));
+	EXPECT_ERRNO(ENOTCONN, key_set(self->listener, TLS_TX, &self->tx));
+	EXPECT_ERRNO(ENOTCONN, key_set(self->listener, TLS_RX, &self->rx));
+	ASSERT_EQ(0, listen(self->listener, 4));
+	managed_establish(self);
+	expect_works(self->server, &self->client);
+}
+
 /* ULP without a mark: a listener like any other. */
 TEST_F(managed, ulp_without_mark)
 {
