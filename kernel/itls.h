@@ -8,7 +8,7 @@
  *	main
  *	netlink  alias
  *	ulp
- *	proto  sockopt  listen  request  channel
+ *	proto  embryo  sockopt  listen  request  channel
  *	tx  rx  control
  *	frame
  *	ctx  cipher
@@ -339,7 +339,7 @@ int itls_listen_inherit(struct sock *sk, const struct itls_ctx *lctx,
 			gfp_t gfp);
 int itls_listen_submit(struct itls_ctx *ctx);
 
-/* ---- proto.c, sockopt.c, ulp.c: the socket's operations --------------- */
+/* ---- proto.c, embryo.c, sockopt.c, ulp.c: the socket's operations ----- */
 
 /* The operations laid over one address family's TCP. */
 struct itls_proto {
@@ -351,9 +351,14 @@ struct itls_proto {
 };
 
 struct itls_proto *itls_proto_of(struct sock *sk);
+struct itls_proto *itls_proto_of_family(int family);
 void itls_proto_hook(struct sock *sk, struct itls_ctx *ctx);
-void itls_proto_embryo(struct sock *sk);
 void itls_proto_release(struct sock *sk);
+
+void itls_embryo_build(struct itls_proto *proto, const struct proto *base);
+void itls_embryo_init(struct sock *sk);
+int itls_embryo_accept(struct socket *sock, struct socket *newsock,
+		       struct proto_accept_arg *arg);
 
 int itls_sockopt_set(struct sock *sk, int optname, sockptr_t optval,
 		     unsigned int optlen);

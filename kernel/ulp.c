@@ -111,7 +111,7 @@ static void itls_ulp_clone(const struct request_sock *req, struct sock *newsk,
 		else
 			icsk->icsk_ulp_ops = &itls_ulp_ops;
 	}
-	itls_proto_embryo(newsk);
+	itls_embryo_init(newsk);
 }
 
 /*

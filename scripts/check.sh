@@ -98,7 +98,7 @@ the build for $kernel failed"
 layers='main
 netlink alias
 ulp
-proto sockopt listen request channel
+proto embryo sockopt listen request channel
 tx rx control
 frame
 ctx cipher

@@ -302,7 +302,7 @@ TEST_F(managed, done_bad_version)
 
 TEST_F(managed, done_bad_cipher)
 {
-	static const uint16_t bad[] = { 0, 1, 50, 53, 0xffff };
+	static const uint16_t bad[] = { 0, 1, 50, 59, 0xffff };
 	union peer_info tx = self->tx, rx = self->rx;
 	struct pending p;
 	struct done d;
