@@ -105,8 +105,9 @@ static int control_alert(struct sock *sk, struct itls_ctx *ctx,
 	if (bytes[1] == ITLS_ALERT_CLOSE_NOTIFY) {
 		itls_stats_add(sk, ITLS_STAT_RX_CLOSE_NOTIFY, 1);
 		WRITE_ONCE(ctx->rx->eof, true);
-		/* Its edge may be spent on the data that came with it. */
-		ctx->saved.state_change(sk);
+		/* Its edge may be spent on the data that came with it; FIN's not. */
+		if (!(sk->sk_shutdown & RCV_SHUTDOWN))
+			ctx->saved.state_change(sk);
 		sk_wake_async(sk, SOCK_WAKE_WAITD, POLL_IN);
 		return 0;
 	}

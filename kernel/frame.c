@@ -149,7 +149,11 @@ int itls_frame_next(const struct sock *sk, const struct itls_rx *rx,
  */
 bool itls_frame_is_stalled(const struct sock *sk)
 {
-	return tcp_epollin_ready(sk, INT_MAX);
+	if (!itls_frame_queued(sk))
+		return false;
+	/* A packet was dropped just now; the window that says so is to come. */
+	return inet_csk(sk)->icsk_ack.pending & ICSK_ACK_NOMEM ||
+	       tcp_epollin_ready(sk, INT_MAX);
 }
 
 /*

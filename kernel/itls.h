@@ -131,7 +131,8 @@ struct itls_rx {
 	size_t plain_len;	/* bytes on it */
 	u8 *stash;		/* start of a record, copied out of TCP's queue */
 	unsigned int stash_len;
-	unsigned int waiters;	/* readers asleep; while any is, ... */
+	unsigned int sleepers;	/* readers asleep */
+	bool lowered;		/* TCP's low water mark is 1, and ... */
 	int rcvlowat;		/* ... the server's SO_RCVLOWAT is here */
 	int err;		/* sticky -errno: nothing more will be read */
 	int broken;		/* kTLS ABI: -errno of a header, reported once */
@@ -139,6 +140,7 @@ struct itls_rx {
 	bool shut;		/* shutdown(SHUT_RD) was called */
 	bool rekey;		/* KeyUpdate was received: a new key is due */
 	bool whole;		/* a whole record waits in TCP's queue */
+	bool ready;		/* there is as much to read as SO_RCVLOWAT asks */
 	struct itls_handshake handshake; /* kTLS ABI: looks for KeyUpdate */
 };
 
@@ -307,8 +309,10 @@ int itls_rx_inq(struct sock *sk, struct itls_ctx *ctx);
 bool itls_rx_is_ready(const struct itls_rx *rx);
 bool itls_rx_wants_reader(struct sock *sk, struct itls_rx *rx);
 void itls_rx_check(struct sock *sk, struct itls_rx *rx);
+void itls_rx_settle(struct sock *sk, struct itls_rx *rx);
+void itls_rx_lowat_changed(struct sock *sk, struct itls_ctx *ctx);
 int itls_rx_prefix(struct itls_rx *rx, const void *data, size_t len);
-void itls_rx_drain(struct sock *sk, struct itls_ctx *ctx);
+bool itls_rx_drain(struct sock *sk, struct itls_ctx *ctx);
 
 int itls_control_record(struct sock *sk, struct itls_ctx *ctx, u8 type,
 			const struct sk_buff *skb);

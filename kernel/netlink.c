@@ -76,8 +76,11 @@ static void announce_ready(struct net *net)
 	struct sk_buff *msg = genlmsg_new(0, GFP_KERNEL);
 	void *hdr;
 
-	if (!msg)
+	/* Agents take ENOBUFS for a READY that they missed. */
+	if (!msg) {
+		genl_set_err(&itls_genl_family, net, 0, 0, -ENOBUFS);
 		return;
+	}
 	hdr = genlmsg_put(msg, 0, 0, &itls_genl_family, 0, ITLS_CMD_READY);
 	if (!hdr) {
 		nlmsg_free(msg);
@@ -338,7 +341,7 @@ static int establish(struct genl_info *info, struct itls_ctx *ctx,
 		o->rx = NULL;
 		WRITE_ONCE(sk->sk_rcvlowat, ctx->rcvlowat);
 		itls_stats_add(sk, ITLS_STAT_HS_DONE, 1);
-		itls_rx_check(sk, ctx->rx);
+		itls_rx_settle(sk, ctx->rx);
 		if (itls_rx_is_ready(ctx->rx))
 			ctx->saved.data_ready(sk);
 		ctx->saved.state_change(sk);

@@ -279,6 +279,16 @@ static void stop_listening(struct sock *sk, const struct proto *base)
 }
 
 /*
+ * TCP resets a connection whose data was not read, but does not know of what
+ * is decrypted.
+ */
+static void reset_on_close(struct sock *sk)
+{
+	sk->sk_lingertime = 0;
+	sock_set_flag(sk, SOCK_LINGER);
+}
+
+/*
  * Sends what is left, forgets the keys, and leaves the rest to TCP.  The
  * context stays until the socket is destroyed.
  */
@@ -294,9 +304,9 @@ static void itls_proto_close(struct sock *sk, long timeout)
 	lock_sock(sk);
 	itls_control_close(sk, ctx);
 	/* TCP would answer unread bytes with a reset, and kill our alert. */
-	if (ctx->rx && itls_ctx_is_managed(ctx))
-		itls_rx_drain(sk, ctx);
-	else if (handshake_decides(ctx))
+	if (ctx->rx && itls_ctx_is_managed(ctx) && itls_rx_drain(sk, ctx))
+		reset_on_close(sk);
+	if (handshake_decides(ctx))
 		itls_frame_discard(sk);
 	WRITE_ONCE(ctx->state, ITLS_STATE_CLOSED);
 	if (itls_request_complete(ctx))
@@ -360,6 +370,9 @@ static ssize_t itls_ops_splice_read(struct socket *sock, loff_t *ppos,
 							 flags);
 	if (*ppos)
 		return -ESPIPE;
+	/* Plain TCP leaves the flag to the pipe, in-tree kTLS does not. */
+	if (itls_ctx_is_managed(ctx))
+		flags &= ~SPLICE_F_NONBLOCK;
 	if (sock->file->f_flags & O_NONBLOCK)
 		flags |= SPLICE_F_NONBLOCK;
 	return itls_rx_splice_read(sock->sk, pipe, len, flags);
@@ -369,14 +382,15 @@ static ssize_t itls_ops_splice_read(struct socket *sock, loff_t *ppos,
 static int itls_ops_set_rcvlowat(struct sock *sk, int val)
 {
 	struct itls_ctx *ctx = itls_ctx_of(sk);
+	int err = 0;
 
 	if (itls_ctx_state(ctx) == ITLS_STATE_PENDING)
 		ctx->rcvlowat = val ?: 1;
-	else if (ctx->rx && ctx->rx->waiters)
-		ctx->rx->rcvlowat = val ?: 1;
 	else
-		return ctx->proto->base_ops->set_rcvlowat(sk, val);
-	return 0;
+		err = ctx->proto->base_ops->set_rcvlowat(sk, val);
+	if (!err && ctx->rx)
+		itls_rx_lowat_changed(sk, ctx);
+	return err;
 }
 
 /* Kernel users that read a socket's queue themselves find none here. */

@@ -48,6 +48,71 @@ void itls_rx_free(struct itls_rx *rx)
 	kfree(rx);
 }
 
+/*
+ * Plaintext of the whole records in TCP's queue, judged by their headers: TLS
+ * 1.3 padding and control records count as data, and past ITLS_INQ_RECORDS
+ * everything does.
+ */
+static size_t rx_undecrypted(const struct sock *sk, const struct itls_rx *rx)
+{
+	const struct itls_record *r = &rx->cipher.record;
+	u8 header[ITLS_HEADER_LEN], type;
+	u32 off, left, n = 0;
+	struct itls_frame f;
+	size_t len, bytes;
+
+	/* The first may lie in the stash in part. */
+	if (itls_frame_next(sk, rx, &f) || !f.whole)
+		return 0;
+	bytes = f.total - itls_record_overhead(r);
+	off = f.total - rx->stash_len;
+	left = itls_frame_queued(sk) - off;
+	while (left >= ITLS_HEADER_LEN && n++ < ITLS_INQ_RECORDS) {
+		if (itls_frame_peek(sk, off, header, sizeof(header)) ||
+		    itls_record_parse(r, header, &type, &len) ||
+		    left < ITLS_HEADER_LEN + len)
+			break;
+		bytes += ITLS_HEADER_LEN + len - itls_record_overhead(r);
+		off += ITLS_HEADER_LEN + len;
+		left -= ITLS_HEADER_LEN + len;
+	}
+	if (n > ITLS_INQ_RECORDS)
+		bytes += left;
+	return bytes;
+}
+
+/* Can this be something other than data, which no low water mark holds back? */
+static bool frame_may_be_control(const struct itls_rx *rx,
+				 const struct itls_frame *f)
+{
+	const struct itls_record *r = &rx->cipher.record;
+
+	if (!itls_record_is_13(r))
+		return f->type != ITLS_TYPE_DATA;
+	return f->total - itls_record_overhead(r) == ITLS_ALERT_LEN;
+}
+
+/*
+ * SO_RCVLOWAT counts plaintext, decrypted or not.  What cannot grow is enough,
+ * however short; a reader asleep wants to hear of every record.
+ */
+static bool rx_is_enough(const struct sock *sk, const struct itls_rx *rx,
+			 const struct itls_frame *f)
+{
+	int lowat = rx->lowered ? rx->rcvlowat : READ_ONCE(sk->sk_rcvlowat);
+	struct sk_buff *last = skb_peek_tail(&rx->plain);
+
+	if (!last && !rx->whole)
+		return false;
+	if (lowat <= 1 || rx->sleepers || rx->rekey || rx->broken)
+		return true;
+	if (last && itls_plain(last)->type != ITLS_TYPE_DATA)
+		return true;
+	if (rx->whole && (!f->whole || frame_may_be_control(rx, f)))
+		return true;
+	return rx->plain_len + rx_undecrypted(sk, rx) >= lowat;
+}
+
 /* Softirq or process context; the socket is locked either way. */
 void itls_rx_check(struct sock *sk, struct itls_rx *rx)
 {
@@ -56,13 +121,23 @@ void itls_rx_check(struct sock *sk, struct itls_rx *rx)
 
 	/* A bad header is for the reader to find; not without its key. */
 	WRITE_ONCE(rx->whole, !rx->rekey && !rx->broken && (err || f.whole));
+	WRITE_ONCE(rx->ready, rx_is_enough(sk, rx, &f));
 }
 
-/* Is there something for recv() to return?  No lock. */
-bool itls_rx_is_ready(const struct itls_rx *rx)
+/*
+ * TCP would not tell of fewer bytes of ciphertext than the low water mark: too
+ * late for a reader asleep, and when decrypted bytes count towards it.
+ */
+static void rx_adjust_lowat(struct sock *sk, struct itls_rx *rx)
 {
-	return !skb_queue_empty_lockless(&rx->plain) || READ_ONCE(rx->whole) ||
-	       READ_ONCE(rx->eof) || READ_ONCE(rx->err);
+	bool lower = rx->sleepers || !skb_queue_empty(&rx->plain);
+
+	if (lower == rx->lowered)
+		return;
+	if (lower)
+		rx->rcvlowat = sk->sk_rcvlowat;
+	WRITE_ONCE(sk->sk_rcvlowat, lower ? 1 : rx->rcvlowat);
+	rx->lowered = lower;
 }
 
 /* Does a record wait for a reader to make room for it?  No lock. */
@@ -70,6 +145,49 @@ static bool rx_is_stalled(const struct sock *sk, const struct itls_rx *rx)
 {
 	return !READ_ONCE(rx->rekey) && !READ_ONCE(rx->broken) &&
 	       itls_frame_is_stalled(sk);
+}
+
+/*
+ * What is left may be part of a record whose rest TCP has no memory for, and a
+ * reader that has read all it was told of will not come back.
+ */
+static void rx_make_room(struct sock *sk, struct itls_rx *rx)
+{
+	struct itls_frame f;
+
+	if (rx->eof || rx->err || !rx_is_stalled(sk, rx))
+		return;
+	if (!itls_frame_next(sk, rx, &f) && !f.whole)
+		itls_frame_stash(sk, rx, &f);
+}
+
+/*
+ * After any call that may have changed what there is to read; process context,
+ * the socket is locked.
+ */
+void itls_rx_settle(struct sock *sk, struct itls_rx *rx)
+{
+	rx_make_room(sk, rx);
+	rx_adjust_lowat(sk, rx);
+	itls_rx_check(sk, rx);
+}
+
+/* SO_RCVLOWAT was set on TCP; the socket is locked. */
+void itls_rx_lowat_changed(struct sock *sk, struct itls_ctx *ctx)
+{
+	struct itls_rx *rx = ctx->rx;
+
+	rx->lowered = false;
+	itls_rx_settle(sk, rx);
+	if (itls_rx_wants_reader(sk, rx))
+		ctx->saved.data_ready(sk);
+}
+
+/* Is there something for recv() to return?  No lock. */
+bool itls_rx_is_ready(const struct itls_rx *rx)
+{
+	return READ_ONCE(rx->ready) || READ_ONCE(rx->eof) ||
+	       READ_ONCE(rx->err);
 }
 
 /* Is there something for a reader to do, be it to make room?  No lock. */
@@ -208,29 +326,11 @@ static bool rx_has_ended(const struct sock *sk)
 	       sk->sk_state == TCP_CLOSE;
 }
 
-/*
- * SO_RCVLOWAT counts plaintext, TCP would count ciphertext: a reader that
- * still lacks a few bytes wants to hear of every segment.
- */
-static void rx_lower_lowat(struct sock *sk, struct itls_rx *rx)
-{
-	if (rx->waiters++)
-		return;
-	rx->rcvlowat = sk->sk_rcvlowat;
-	WRITE_ONCE(sk->sk_rcvlowat, 1);
-}
-
-static void rx_restore_lowat(struct sock *sk, struct itls_rx *rx)
-{
-	if (!--rx->waiters)
-		WRITE_ONCE(sk->sk_rcvlowat, rx->rcvlowat);
-}
-
-/* Bytes a reader wants before it returns; others may be asleep already. */
+/* Bytes a reader wants before it returns. */
 static size_t rx_target(const struct sock *sk, const struct itls_rx *rx,
 			int flags, size_t len)
 {
-	if (flags & MSG_WAITALL || !rx->waiters)
+	if (flags & MSG_WAITALL || !rx->lowered)
 		return sock_rcvlowat(sk, flags & MSG_WAITALL, len);
 	return min_t(size_t, rx->rcvlowat, len) ?: 1;
 }
@@ -285,14 +385,15 @@ static int rx_wait(struct sock *sk, struct itls_ctx *ctx, bool have,
 	if (signal_pending(current))
 		return sock_intr_errno(*timeo);
 
-	itls_rx_check(sk, rx);
-	rx_lower_lowat(sk, rx);
+	rx->sleepers++;
+	itls_rx_settle(sk, rx);
 	add_wait_queue(sk_sleep(sk), &wait);
 	sk_set_bit(SOCKWQ_ASYNC_WAITDATA, sk);
 	sk_wait_event(sk, timeo, rx_has_news(sk, ctx, seen), &wait);
 	sk_clear_bit(SOCKWQ_ASYNC_WAITDATA, sk);
 	remove_wait_queue(sk_sleep(sk), &wait);
-	rx_restore_lowat(sk, rx);
+	rx->sleepers--;
+	rx_adjust_lowat(sk, rx);
 	return 1;
 }
 
@@ -372,7 +473,8 @@ static int rx_read(struct sock *sk, struct itls_ctx *ctx, struct msghdr *msg,
 	int ret = 0;
 	u32 left;
 
-	while (copied < len) {
+	/* TCP looks for something even when no bytes are asked for. */
+	while (copied < len || (!len && itls_ctx_is_managed(ctx))) {
 		ret = rx_peek(sk, ctx, copied, target, timeo, &skb);
 		if (ret <= 0)
 			break;
@@ -397,7 +499,7 @@ static int rx_read(struct sock *sk, struct itls_ctx *ctx, struct msghdr *msg,
 		copied += ret;
 		if (ret == left && !itls_ctx_is_managed(ctx))
 			msg->msg_flags |= MSG_EOR;
-		if (type != ITLS_TYPE_DATA)
+		if (type != ITLS_TYPE_DATA || !len)
 			break;
 		if (copied - flushed >= ITLS_FLUSH_BYTES) {
 			flushed = copied;
@@ -415,7 +517,9 @@ static int rx_read(struct sock *sk, struct itls_ctx *ctx, struct msghdr *msg,
 static int rx_peek_read(struct sock *sk, struct itls_ctx *ctx,
 			struct msghdr *msg, size_t len, int flags, long *timeo)
 {
-	size_t want = min_t(size_t, len, READ_ONCE(sk->sk_rcvbuf));
+	/* TCP looks for something even when no bytes are asked for. */
+	size_t least = itls_ctx_is_managed(ctx);
+	size_t want = clamp_t(size_t, len, least, READ_ONCE(sk->sk_rcvbuf));
 	size_t target = rx_target(sk, ctx->rx, flags, want);
 	bool discard = flags & MSG_TRUNC && itls_ctx_is_managed(ctx);
 	struct itls_rx *rx = ctx->rx;
@@ -480,7 +584,7 @@ int itls_rx_recvmsg(struct sock *sk, struct msghdr *msg, size_t len, int flags)
 	else if (!ret)
 		ret = rx_read(sk, ctx, msg, len, flags, &timeo);
 	if (ctx->rx)
-		itls_rx_check(sk, ctx->rx);
+		itls_rx_settle(sk, ctx->rx);
 	release_sock(sk);
 	return ret;
 }
@@ -542,7 +646,7 @@ ssize_t itls_rx_splice_read(struct sock *sk, struct pipe_inode_info *pipe,
 	if (!ret)
 		ret = rx_splice(sk, ctx, pipe, len, flags, &timeo);
 	if (ctx->rx)
-		itls_rx_check(sk, ctx->rx);
+		itls_rx_settle(sk, ctx->rx);
 	release_sock(sk);
 	return ret;
 }
@@ -552,42 +656,21 @@ ssize_t itls_rx_splice_read(struct sock *sk, struct pipe_inode_info *pipe,
  * @sk: socket, locked
  * @ctx: its context
  *
- * The first record is decrypted, so 0 and more than 0 are exact.  Those after
- * it are judged by their headers: TLS 1.3 padding and control records count
- * as data, and past ITLS_INQ_RECORDS everything does.  Too much is safe (the
- * reader gets EAGAIN), too little would leave an edge-triggered reader asleep.
+ * The first record is decrypted, so 0 and more than 0 are exact; for those
+ * after it see rx_undecrypted().  Too much is safe (the reader gets EAGAIN),
+ * too little would leave an edge-triggered reader asleep.
  */
 int itls_rx_inq(struct sock *sk, struct itls_ctx *ctx)
 {
 	struct itls_rx *rx = ctx->rx;
-	const struct itls_record *r = &rx->cipher.record;
-	u8 header[ITLS_HEADER_LEN], type;
-	u32 off, left, n = 0;
-	size_t len, bytes;
-	struct itls_frame f;
+	size_t bytes;
 
 	while (skb_queue_empty(&rx->plain) && rx_next(sk, ctx) > 0)
 		;
+	itls_rx_settle(sk, rx);
 	bytes = rx->plain_len;
-	itls_rx_check(sk, rx);
-	/* The next record may lie in the stash in part. */
-	if (rx->eof || rx->err || rx->rekey ||
-	    itls_frame_next(sk, rx, &f) || !f.whole)
-		return min_t(size_t, bytes, INT_MAX);
-	bytes += f.total - itls_record_overhead(r);
-	off = f.total - rx->stash_len;
-	left = itls_frame_queued(sk) - off;
-	while (left >= ITLS_HEADER_LEN && n++ < ITLS_INQ_RECORDS) {
-		if (itls_frame_peek(sk, off, header, sizeof(header)) ||
-		    itls_record_parse(r, header, &type, &len) ||
-		    left < ITLS_HEADER_LEN + len)
-			break;
-		bytes += ITLS_HEADER_LEN + len - itls_record_overhead(r);
-		off += ITLS_HEADER_LEN + len;
-		left -= ITLS_HEADER_LEN + len;
-	}
-	if (n > ITLS_INQ_RECORDS)
-		bytes += left;
+	if (rx->whole && !rx->eof && !rx->err)
+		bytes += rx_undecrypted(sk, rx);
 	return min_t(size_t, bytes, INT_MAX);
 }
 
@@ -613,11 +696,17 @@ int itls_rx_prefix(struct itls_rx *rx, const void *data, size_t len)
  * At close, takes control records that wait: TCP answers a close with unread
  * bytes by a reset, which may destroy data still under way to the peer, and
  * an unread close_notify must not count as unread data.
+ *
+ * Return: whether there is data that nobody read, on a connection that has
+ * not failed.
  */
-void itls_rx_drain(struct sock *sk, struct itls_ctx *ctx)
+bool itls_rx_drain(struct sock *sk, struct itls_ctx *ctx)
 {
-	while (skb_queue_empty(&ctx->rx->plain) && rx_next(sk, ctx) > 0)
+	struct itls_rx *rx = ctx->rx;
+
+	while (skb_queue_empty(&rx->plain) && rx_next(sk, ctx) > 0)
 		;
-	if (ctx->rx->eof || ctx->rx->err)
+	if (rx->eof || rx->err)
 		itls_frame_discard(sk);
+	return rx->plain_len && !rx->err;
 }

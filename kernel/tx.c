@@ -517,6 +517,12 @@ static int tx_record(struct sock *sk, struct itls_ctx *ctx, struct msghdr *msg,
 	if (!open->len)
 		open->type = type;
 	filled = tx_fill(sk, open, msg, err);
+	/* Control messages are sent whole: half an alert is none. */
+	if (*err && type != ITLS_TYPE_DATA) {
+		open_trim(open, mark);
+		iov_iter_revert(&msg->msg_iter, filled);
+		return 0;
+	}
 	if (!open->len || (!open_is_full(open) && more))
 		return filled;
 	seal_err = tx_seal(sk, ctx);
