@@ -90,6 +90,10 @@ err_lacks() {
 	! grep -qF -e "$1" "$tmp/err"
 }
 
+out_lacks() {
+	! grep -qF -e "$1" "$tmp/out"
+}
+
 # json_is RC EXPRESSION: out is JSON d for which the expression is true
 json_is() {
 	[ "$rc" -eq "$1" ] || return 1
@@ -237,7 +241,7 @@ run ${CC:-cc} $cflags -shared -fPIC -o "$tmp/fake.so" "$here/itlsctl/fake_ulp.c"
 check "the stand-in for the ULP builds" rc_is 0
 # shellcheck disable=SC2086
 run ${CC:-cc} $cflags -o "$tmp/sessions" "$top"/userspace/itlsctl/*.c \
-	"$here/itlsctl/fake_nl.c" -ljansson
+	"$top/userspace/libitls/cipher.c" "$here/itlsctl/fake_nl.c" -ljansson
 check "the stand-in for netlink builds" rc_is 0
 
 export FAKE_ULP="$tmp/ulp" FAKE_ROOT="$tmp/root"
@@ -359,6 +363,25 @@ check "doctor asks itlsd" grep -q '^ok   config: ' "$tmp/out"
 check "doctor uses itlsd's own default" grep -qx -- '--check ' "$tmp/args"
 fake "$tmp/bin/itlsctl" doctor --config /some/file
 check "doctor passes --config on" grep -qx -- '--check --config /some/file ' "$tmp/args"
+doctor_lacks() {
+	FAKE_LACKS=$1 fake "$tmp/bin/itlsctl" doctor
+}
+# No connection to 127.0.0.1: the module cannot be asked, and says nothing wrong.
+ip link set lo down
+doctor_lacks "51 52 53 54"
+check "doctor does not guess about ciphers" grep -q '^ok   cipher: gcm(aes) by generic-gcm-aesni$' "$tmp/out"
+ip link set lo up
+doctor_lacks ""
+check "doctor is content with all ciphers" grep -q '^ok   cipher: gcm(aes) by generic-gcm-aesni$' "$tmp/out"
+doctor_lacks 54
+check "doctor warns of a missing cipher" grep -q \
+	"^warn cipher: gcm(aes) by generic-gcm-aesni; no CHACHA20-POLY1305 .*'modprobe chacha20poly1305'" "$tmp/out"
+check "doctor warns of that one only" out_lacks AES-128-CCM
+doctor_lacks "53 54"
+check "doctor warns of two missing ciphers" grep -q '^warn cipher: .*; no CHACHA20.*; no AES-128-CCM ' "$tmp/out"
+[ -n "$old" ] || check "a missing cipher is no failure" rc_is 0
+doctor_lacks "51 52"
+check "doctor fails when the module has no AES-GCM" out_has 1 "FAIL cipher: the kernel has no gcm(aes)"
 crypto "other" other passed
 fake "$tmp/bin/itlsctl" doctor
 check "doctor warns of a portable cipher" grep -q '^warn cipher: .*aes-generic' "$tmp/out"

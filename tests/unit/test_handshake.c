@@ -27,6 +27,7 @@
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
 
+#include "itlsd/carry.h"
 #include "itlsd/config.h"
 #include "itlsd/handshake.h"
 #include "itlsd/profile.h"
@@ -35,6 +36,7 @@
 #define RECORD_MAX	(5 + 16384 + 256)
 
 static unsigned int n_tests, n_failed;
+static struct carry carried;	/* what the kernel is said to have */
 static char dir[32] = "/tmp/itls-handshake-XXXXXX";
 
 static void check(bool good, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -110,7 +112,7 @@ static struct profiles *profiles_old(const char *options, const struct profiles 
 	snprintf(text, sizeof(text), "[profile p]\ncertificate = cert.pem\n%s%s",
 		 strstr(options, "key =") ? "" : "key = key.pem\n", options);
 	must(!config_parse(path, text, strlen(text), &cfg), "config");
-	profiles_build(cfg, old, &set);
+	profiles_build(cfg, &carried, old, &set);
 	if (message)
 		snprintf(message, 512, "%s", cfg->n_messages ? cfg->messages[0].text : "");
 	config_free(cfg);
@@ -236,14 +238,45 @@ static void hang_up(struct pair *p)
 	p->client_fd = -1;
 }
 
-/* A record layer: what the kernel will do with the keys (RFC 8446, 5.2; RFC 5288, 3) */
+/* A record layer: what the kernel will do with the keys (RFC 8446, 5.2; RFC 5288, 3; RFC 6655, 3; RFC 7905, 2) */
 
 struct direction {
 	bool tls13;
 	gnutls_aead_cipher_hd_t aead;
 	uint8_t iv[12];
+	size_t explicit;	/* bytes of the nonce in each record */
 	uint64_t seq;
 };
+
+/* One kind of key, as a kernel reads it. */
+struct key_view {
+	gnutls_cipher_algorithm_t cipher;
+	size_t size;
+	const uint8_t *key;
+	size_t key_len;
+	const uint8_t *salt, *iv, *seq;
+	size_t salt_len;
+};
+
+#define VIEW(_cipher, _part, _salt_len) ((struct key_view){					\
+	GNUTLS_CIPHER_##_cipher, sizeof((_part)), (_part).key, sizeof((_part).key),		\
+	(_part).salt, (_part).iv, (_part).rec_seq, _salt_len })
+
+static struct key_view key_view(const union keys *k)
+{
+	switch (k->info.cipher_type) {
+	case TLS_CIPHER_AES_GCM_128:
+		return VIEW(AES_128_GCM, k->aes128, 4);
+	case TLS_CIPHER_AES_GCM_256:
+		return VIEW(AES_256_GCM, k->aes256, 4);
+	case TLS_CIPHER_AES_CCM_128:
+		return VIEW(AES_128_CCM, k->ccm128, 4);
+	case TLS_CIPHER_CHACHA20_POLY1305:
+		return VIEW(CHACHA20_POLY1305, k->chacha, 0);
+	}
+	must(false, "a cipher the kernel knows");
+	return (struct key_view){ 0 };
+}
 
 static uint64_t get64(const uint8_t *at)
 {
@@ -265,18 +298,15 @@ static void put64(uint8_t *at, uint64_t v)
 
 static void direction_open(struct direction *d, const union keys *k)
 {
-	bool big = k->info.cipher_type == TLS_CIPHER_AES_GCM_256;
-	gnutls_datum_t key = {
-		(void *)(big ? k->aes256.key : k->aes128.key),
-		big ? sizeof(k->aes256.key) : sizeof(k->aes128.key)
-	};
+	struct key_view view = key_view(k);
+	gnutls_datum_t key = { (void *)view.key, view.key_len };
 
 	d->tls13 = k->info.version == TLS_1_3_VERSION;
-	memcpy(d->iv, big ? k->aes256.salt : k->aes128.salt, 4);
-	memcpy(d->iv + 4, big ? k->aes256.iv : k->aes128.iv, 8);
-	d->seq = get64(big ? k->aes256.rec_seq : k->aes128.rec_seq);
-	must(!gnutls_aead_cipher_init(&d->aead, big ? GNUTLS_CIPHER_AES_256_GCM : GNUTLS_CIPHER_AES_128_GCM,
-				      &key), "aead");
+	d->explicit = d->tls13 || !view.salt_len ? 0 : 8;
+	memcpy(d->iv, view.salt, view.salt_len);
+	memcpy(d->iv + view.salt_len, view.iv, sizeof(d->iv) - view.salt_len);
+	d->seq = get64(view.seq);
+	must(!gnutls_aead_cipher_init(&d->aead, view.cipher, &key), "aead");
 }
 
 static void direction_nonce(const struct direction *d, uint8_t *nonce)
@@ -286,7 +316,9 @@ static void direction_nonce(const struct direction *d, uint8_t *nonce)
 
 	memcpy(nonce, d->iv, 12);
 	put64(seq, d->seq);
-	for (i = 0; d->tls13 && i < 8; i++)
+	if (d->explicit)
+		memcpy(nonce + 4, seq, 8);
+	for (i = 0; !d->explicit && i < 8; i++)
 		nonce[4 + i] ^= seq[i];
 }
 
@@ -303,63 +335,81 @@ static size_t direction_aad(const struct direction *d, const uint8_t *header, si
 	return 13;
 }
 
-/* Reads one record from @fd and opens it; its plaintext length or -1. */
-static ssize_t open_record(struct direction *d, int fd, uint8_t *plain)
+/* Reads one record from @fd; its length or -1. */
+static ssize_t read_record(int fd, uint8_t *rec)
 {
-	uint8_t rec[RECORD_MAX], nonce[12], aad[13];
-	size_t explicit = d->tls13 ? 0 : 8, len, out = RECORD_MAX, aad_len;
+	size_t len;
 
 	if (recv(fd, rec, 5, 0) != 5)
 		return -1;
 	len = rec[3] << 8 | rec[4];
-	if (recv(fd, rec + 5, len, 0) != (ssize_t)len || len < explicit + 16)
+	return len <= RECORD_MAX - 5 && recv(fd, rec + 5, len, 0) == (ssize_t)len ? (ssize_t)len + 5 : -1;
+}
+
+/* Opens one record; its plaintext length or -1. */
+static ssize_t open_record(struct direction *d, const uint8_t *rec, size_t len, uint8_t *plain)
+{
+	size_t before = 5 + d->explicit, out = RECORD_MAX, aad_len;
+	uint8_t nonce[12], aad[13];
+
+	if (len < before + 16)
 		return -1;
 	direction_nonce(d, nonce);
-	if (!d->tls13)
+	if (d->explicit)
 		memcpy(nonce + 4, rec + 5, 8);
-	aad_len = direction_aad(d, rec, len - explicit - 16, aad);
-	if (gnutls_aead_cipher_decrypt(d->aead, nonce, 12, aad, aad_len, 16, rec + 5 + explicit,
-				       len - explicit, plain, &out))
+	aad_len = direction_aad(d, rec, len - before - 16, aad);
+	if (gnutls_aead_cipher_decrypt(d->aead, nonce, 12, aad, aad_len, 16, rec + before, len - before, plain,
+				       &out))
 		return -1;
 	d->seq++;
 	return d->tls13 ? (plain[out - 1] == 23 ? (ssize_t)out - 1 : -1) : (ssize_t)out;
 }
 
-static bool send_record(struct direction *d, int fd, const uint8_t *data, size_t len)
+/* Makes one record of application data; its length. */
+static size_t seal_record(struct direction *d, const uint8_t *data, size_t len, uint8_t *rec)
 {
-	uint8_t rec[RECORD_MAX], inner[16385], nonce[12], aad[13];
-	size_t explicit = d->tls13 ? 0 : 8, plain = len + d->tls13, out = RECORD_MAX, total, aad_len;
+	size_t plain = len + d->tls13, out = RECORD_MAX, total = d->explicit + plain + 16, aad_len;
+	uint8_t inner[16385], nonce[12], aad[13];
 
 	memcpy(inner, data, len);
 	if (d->tls13)
 		inner[len] = 23;
-	total = explicit + plain + 16;
 	memcpy(rec, (uint8_t[]){ 23, 3, 3, total >> 8, total }, 5);
 	direction_nonce(d, nonce);
-	if (!d->tls13)
-		memcpy(rec + 5, nonce + 4, 8);
+	memcpy(rec + 5, nonce + 4, d->explicit);
 	aad_len = direction_aad(d, rec, plain, aad);
-	if (gnutls_aead_cipher_encrypt(d->aead, nonce, 12, aad, aad_len, 16, inner, plain,
-				       rec + 5 + explicit, &out))
-		return false;
+	must(!gnutls_aead_cipher_encrypt(d->aead, nonce, 12, aad, aad_len, 16, inner, plain,
+					 rec + 5 + d->explicit, &out), "seal");
 	d->seq++;
-	return send(fd, rec, 5 + total, MSG_NOSIGNAL) == (ssize_t)(5 + total);
+	return 5 + total;
+}
+
+static bool send_record(struct direction *d, int fd, const uint8_t *data, size_t len)
+{
+	uint8_t rec[RECORD_MAX];
+	size_t total = seal_record(d, data, len, rec);
+
+	return send(fd, rec, total, MSG_NOSIGNAL) == (ssize_t)total;
 }
 
 /* Data both ways under the exported keys, a full-size record from the server included. */
 static bool keys_work(struct pair *p, const char *name)
 {
 	const struct handshake_result *r = handshake_result(p->server);
-	static uint8_t big[16384], got[RECORD_MAX];
+	static uint8_t big[16384], got[RECORD_MAX], own[RECORD_MAX];
 	struct direction tx, rx;
+	ssize_t n, len = -1;
 	bool good;
-	ssize_t n;
 
 	memset(big, 'x', sizeof(big));
 	direction_open(&rx, &r->rx);
 	direction_open(&tx, &r->tx);
-	good = gnutls_record_send(p->client, "hello", 5) == 5 &&
-	       open_record(&rx, p->server_fd, got) == 5 && !memcmp(got, "hello", 5);
+	if (gnutls_record_send(p->client, "hello", 5) == 5)
+		len = read_record(p->server_fd, got);
+	check(len > 0 && len == (ssize_t)seal_record(&rx, (const uint8_t *)"hello", 5, own) && !memcmp(got, own, len),
+	      "%s: the key for receiving makes the client's first record, byte for byte", name);
+	rx.seq--;
+	good = len > 0 && open_record(&rx, got, len, own) == 5 && !memcmp(own, "hello", 5);
 	check(good, "%s: the key for receiving opens the client's first record", name);
 	good = send_record(&tx, p->server_fd, big, sizeof(big));
 	do {
@@ -372,7 +422,26 @@ static bool keys_work(struct pair *p, const char *name)
 	return good;
 }
 
+/* From here on the kernel is said to lack these; 0 at the end. */
+static void carry_without(const unsigned int *lacks)
+{
+	const unsigned int *lack;
+	struct carry all;
+	size_t i, n = 0;
+
+	carry_all(&all);
+	memset(&carried, 0, sizeof(carried));
+	for (i = 0; all.ciphers[i]; i++) {
+		for (lack = lacks; *lack && *lack != all.ciphers[i]; lack++)
+			;
+		if (!*lack)
+			carried.ciphers[n++] = all.ciphers[i];
+	}
+}
+
 /* Tests */
+
+#define ONLY(_version, _cipher) "NORMAL:-VERS-ALL:+VERS-TLS" _version ":-CIPHER-ALL:+" _cipher
 
 static const struct {
 	const char *name;
@@ -380,24 +449,30 @@ static const struct {
 	int version;
 	int cipher;
 } suites[] = {
-	{ "TLS 1.3 AES-128", "NORMAL:-VERS-ALL:+VERS-TLS1.3:-CIPHER-ALL:+AES-128-GCM",
-	  TLS_1_3_VERSION, TLS_CIPHER_AES_GCM_128 },
-	{ "TLS 1.3 AES-256", "NORMAL:-VERS-ALL:+VERS-TLS1.3:-CIPHER-ALL:+AES-256-GCM",
-	  TLS_1_3_VERSION, TLS_CIPHER_AES_GCM_256 },
-	{ "TLS 1.2 AES-128", "NORMAL:-VERS-ALL:+VERS-TLS1.2:-CIPHER-ALL:+AES-128-GCM",
-	  TLS_1_2_VERSION, TLS_CIPHER_AES_GCM_128 },
-	{ "TLS 1.2 AES-256", "NORMAL:-VERS-ALL:+VERS-TLS1.2:-CIPHER-ALL:+AES-256-GCM",
-	  TLS_1_2_VERSION, TLS_CIPHER_AES_GCM_256 },
+	{ "TLS 1.3 AES-128-GCM", ONLY("1.3", "AES-128-GCM"), TLS_1_3_VERSION, TLS_CIPHER_AES_GCM_128 },
+	{ "TLS 1.3 AES-256-GCM", ONLY("1.3", "AES-256-GCM"), TLS_1_3_VERSION, TLS_CIPHER_AES_GCM_256 },
+	{ "TLS 1.3 ChaCha20", ONLY("1.3", "CHACHA20-POLY1305"), TLS_1_3_VERSION, TLS_CIPHER_CHACHA20_POLY1305 },
+	{ "TLS 1.3 AES-128-CCM", ONLY("1.3", "AES-128-CCM"), TLS_1_3_VERSION, TLS_CIPHER_AES_CCM_128 },
+	{ "TLS 1.2 AES-128-GCM", ONLY("1.2", "AES-128-GCM"), TLS_1_2_VERSION, TLS_CIPHER_AES_GCM_128 },
+	{ "TLS 1.2 AES-256-GCM", ONLY("1.2", "AES-256-GCM"), TLS_1_2_VERSION, TLS_CIPHER_AES_GCM_256 },
+	{ "TLS 1.2 ChaCha20", ONLY("1.2", "CHACHA20-POLY1305"), TLS_1_2_VERSION, TLS_CIPHER_CHACHA20_POLY1305 },
+	{ "TLS 1.2 AES-128-CCM", ONLY("1.2", "AES-128-CCM"), TLS_1_2_VERSION, TLS_CIPHER_AES_CCM_128 },
 };
+
+#define SUITE_13 0	/* where each version begins */
+#define SUITE_12 4
 
 #define N_SUITES (sizeof(suites) / sizeof(suites[0]))
 
-/* In TLS 1.2 a nonce that GnuTLS used before would be one used twice (RFC 5288, 3). */
+/*
+ * In TLS 1.2 a nonce that GnuTLS used before would be one used twice (RFC 5288, 3);
+ * ChaCha20 has none of its own in a record, only the sequence number (RFC 7905, 2).
+ */
 static bool nonce_is_sequence(const union keys *k)
 {
-	if (k->info.cipher_type == TLS_CIPHER_AES_GCM_256)
-		return get64(k->aes256.iv) == get64(k->aes256.rec_seq) && get64(k->aes256.rec_seq) == 1;
-	return get64(k->aes128.iv) == get64(k->aes128.rec_seq) && get64(k->aes128.rec_seq) == 1;
+	struct key_view view = key_view(k);
+
+	return get64(view.seq) == 1 && (!view.salt_len || get64(view.iv) == 1);
 }
 
 static void get_ticket(struct pair *p, gnutls_datum_t *ticket)
@@ -422,6 +497,7 @@ static void test_suite(size_t i, const struct profiles *set)
 	check(r->tx.info.version == suites[i].version && r->rx.info.version == suites[i].version &&
 	      r->tx.info.cipher_type == suites[i].cipher && r->rx.info.cipher_type == suites[i].cipher,
 	      "%s: version and cipher", name);
+	check(r->tx_len == key_view(&r->tx).size && r->rx_len == key_view(&r->rx).size, "%s: length of the keys", name);
 	if (suites[i].version == TLS_1_2_VERSION)
 		check(nonce_is_sequence(&r->tx) && nonce_is_sequence(&r->rx),
 		      "%s: explicit nonces go on with the sequence number", name);
@@ -452,7 +528,7 @@ static void test_reload(void)
 	int i;
 
 	pair_open(&p, first);
-	pair_client(&p, suites[0].priority, NULL, NULL, NULL);
+	pair_client(&p, suites[SUITE_13].priority, NULL, NULL, NULL);
 	must(pair_run(&p) == 0, "handshake");
 	get_ticket(&p, &ticket);
 	pair_close(&p);
@@ -464,7 +540,7 @@ static void test_reload(void)
 	tries[2].set = without, tries[2].resumed = false, tries[2].name = "tickets = no resumes nothing";
 	for (i = 0; i < 3; i++) {
 		pair_open(&p, tries[i].set);
-		pair_client(&p, suites[0].priority, NULL, NULL, &ticket);
+		pair_client(&p, suites[SUITE_13].priority, NULL, NULL, &ticket);
 		check(pair_run(&p) == 0 && handshake_result(p.server)->resumed == tries[i].resumed, "%s",
 		      tries[i].name);
 		pair_close(&p);
@@ -480,9 +556,16 @@ static void test_mismatch(void)
 {
 	static const struct { const char *name, *options, *priority, *alpn; int alert; } cases[] = {
 		{ "no common protocol", "alpn = http/1.1\n", "NORMAL", "h2", GNUTLS_A_NO_APPLICATION_PROTOCOL },
-		{ "only ChaCha20", "", "NORMAL:-CIPHER-ALL:+CHACHA20-POLY1305", NULL, GNUTLS_A_HANDSHAKE_FAILURE },
-		{ "only CBC", "", "NORMAL:-VERS-ALL:+VERS-TLS1.2:-CIPHER-ALL:+AES-128-CBC", NULL,
-		  GNUTLS_A_HANDSHAKE_FAILURE },
+		{ "only AES-256-CCM", "", ONLY("1.2", "AES-256-CCM"), NULL, GNUTLS_A_HANDSHAKE_FAILURE },
+		{ "only AES-128-CCM-8", "", ONLY("1.2", "AES-128-CCM-8"), NULL, GNUTLS_A_HANDSHAKE_FAILURE },
+		{ "only AES-128-CCM-8, TLS 1.3", "", ONLY("1.3", "AES-128-CCM-8"), NULL, GNUTLS_A_HANDSHAKE_FAILURE },
+		{ "only AES-256-CCM-8", "", ONLY("1.2", "AES-256-CCM-8"), NULL, GNUTLS_A_HANDSHAKE_FAILURE },
+		{ "only CBC", "", ONLY("1.2", "AES-128-CBC"), NULL, GNUTLS_A_HANDSHAKE_FAILURE },
+		{ "only 3DES", "", ONLY("1.2", "3DES-CBC"), NULL, GNUTLS_A_HANDSHAKE_FAILURE },
+		{ "only RC4", "", ONLY("1.2", "ARCFOUR-128") ":+SHA1", NULL, GNUTLS_A_HANDSHAKE_FAILURE },
+		{ "no cipher at all", "", ONLY("1.2", "NULL"), NULL, GNUTLS_A_HANDSHAKE_FAILURE },
+		{ "weak ciphers that the profile allows", "priority = NORMAL:+3DES-CBC:+ARCFOUR-128:+NULL:+AES-128-CCM-8\n",
+		  ONLY("1.2", "3DES-CBC:+ARCFOUR-128:+NULL:+AES-128-CCM-8"), NULL, GNUTLS_A_HANDSHAKE_FAILURE },
 		{ "RSA key exchange", "", "NORMAL:-VERS-ALL:+VERS-TLS1.2:-KX-ALL:+RSA", NULL,
 		  GNUTLS_A_HANDSHAKE_FAILURE },
 		{ "only TLS 1.1", "", "NORMAL:-VERS-ALL:+VERS-TLS1.1", NULL, GNUTLS_A_PROTOCOL_VERSION },
@@ -504,6 +587,61 @@ static void test_mismatch(void)
 		pair_close(&p);
 		profiles_free(set);
 	}
+}
+
+/* What is chosen from the client's offer, depending on order and on what the kernel has. */
+static void test_choice(void)
+{
+#define PREFERS_CHACHA(_version) ONLY(_version, "CHACHA20-POLY1305:+AES-128-GCM:+AES-128-CCM")
+#define PREFERS_GCM(_version) ONLY(_version, "AES-128-GCM:+CHACHA20-POLY1305:+AES-128-CCM")
+	static const unsigned int all[] = { 0 }, no_chacha[] = { GNUTLS_CIPHER_CHACHA20_POLY1305, 0 },
+		no_gcm[] = { GNUTLS_CIPHER_AES_128_GCM, GNUTLS_CIPHER_AES_256_GCM, 0 };
+	static const struct {
+		const char *name, *options;
+		const unsigned int *lacks;
+		const char *client[2];		/* TLS 1.2 and 1.3 */
+		int cipher;
+	} cases[] = {
+		{ "the client's order, ChaCha20 first", "", all,
+		  { PREFERS_CHACHA("1.2"), PREFERS_CHACHA("1.3") }, TLS_CIPHER_CHACHA20_POLY1305 },
+		{ "the client's order, AES-GCM first", "", all,
+		  { PREFERS_GCM("1.2"), PREFERS_GCM("1.3") }, TLS_CIPHER_AES_GCM_128 },
+		{ "the server's order, AES-GCM first",
+		  "priority = NORMAL:-CIPHER-ALL:+AES-128-GCM:+CHACHA20-POLY1305:%SERVER_PRECEDENCE\n", all,
+		  { PREFERS_CHACHA("1.2"), PREFERS_CHACHA("1.3") }, TLS_CIPHER_AES_GCM_128 },
+		{ "the server's order, ChaCha20 first",
+		  "priority = NORMAL:-CIPHER-ALL:+CHACHA20-POLY1305:+AES-128-GCM:%SERVER_PRECEDENCE\n", all,
+		  { PREFERS_GCM("1.2"), PREFERS_GCM("1.3") }, TLS_CIPHER_CHACHA20_POLY1305 },
+		{ "a kernel without ChaCha20", "", no_chacha,
+		  { PREFERS_CHACHA("1.2"), PREFERS_CHACHA("1.3") }, TLS_CIPHER_AES_GCM_128 },
+		{ "a kernel without AES-GCM", "", no_gcm,
+		  { PREFERS_GCM("1.2"), PREFERS_GCM("1.3") }, TLS_CIPHER_CHACHA20_POLY1305 },
+		{ "a kernel without ChaCha20, a client with nothing else", "", no_chacha,
+		  { ONLY("1.2", "CHACHA20-POLY1305"), ONLY("1.3", "CHACHA20-POLY1305") }, 0 },
+	};
+	struct profiles *set;
+	struct pair p;
+	size_t i, v;
+	int err;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		carry_without(cases[i].lacks);
+		set = profiles(cases[i].options);
+		for (v = 0; v < 2; v++) {
+			pair_open(&p, set);
+			pair_client(&p, cases[i].client[v], NULL, NULL, NULL);
+			err = pair_run(&p);
+			if (cases[i].cipher)
+				check(!err && handshake_result(p.server)->tx.info.cipher_type == cases[i].cipher,
+				      "TLS 1.%zu: %s", v + 2, cases[i].name);
+			else
+				check(err == -EPROTO && handshake_alert_tx(p.server) == GNUTLS_A_HANDSHAKE_FAILURE,
+				      "TLS 1.%zu: %s", v + 2, cases[i].name);
+			pair_close(&p);
+		}
+		profiles_free(set);
+	}
+	carry_all(&carried);
 }
 
 /* RFC 8449 and RFC 6066, 4: the kernel sends full records, so neither may bind. */
@@ -615,7 +753,7 @@ static void test_warnings(const struct profiles *set)
 {
 	static const uint8_t warning[] = { 21, 3, 3, 0, 2, 1, GNUTLS_A_USER_CANCELED };
 	uint8_t flight[4096];
-	size_t len = first_flight(flight, suites[2].priority);
+	size_t len = first_flight(flight, suites[SUITE_12].priority);
 	struct pair p;
 	int n;
 
@@ -750,13 +888,39 @@ static void test_last_bytes(const struct profiles *set, size_t suite)
 	pair_close(&p);
 }
 
+/* A kernel that has nothing of what a profile allows: no profile, and a reason. */
+static void test_lacking(void)
+{
+	static const unsigned int chacha[] = { GNUTLS_CIPHER_CHACHA20_POLY1305, 0 };
+	static const char only[] = "priority = NORMAL:-CIPHER-ALL:+CHACHA20-POLY1305\n";
+	struct profiles *set;
+	char message[512];
+
+	carry_without(chacha);
+	set = profiles_old(only, NULL, message);
+	check(!set && strstr(message, ":4: priority leaves only ciphers that this kernel lacks: load their modules, "
+				      "or allow one of AES-128-GCM, AES-256-GCM, AES-128-CCM"),
+	      "the only cipher allowed is one the kernel lacks");
+	printf("# %s\n", message);
+	memset(&carried, 0, sizeof(carried));
+	set = profiles_old("", NULL, message);
+	check(!set && strstr(message, ":1: priority leaves only ciphers that this kernel lacks: load their modules"),
+	      "a kernel without any cipher");
+	printf("# %s\n", message);
+	carry_all(&carried);
+	set = profiles_old(only, NULL, message);
+	check(set, "ChaCha20 alone will do where the kernel has it");
+	profiles_free(set);
+}
+
 /* What only GnuTLS can tell about a configuration. */
 static void test_profiles(void)
 {
 	static const struct { const char *name, *options, *says; } cases[] = {
 		{ "bad priority", "priority = NORMAL:+NONSENSE\n", ":4: bad priority string at" },
-		{ "priority without AES-GCM", "priority = NORMAL:-CIPHER-ALL:+CHACHA20-POLY1305\n",
-		  ":4: priority leaves nothing the kernel can carry" },
+		{ "priority without an AEAD", "priority = NORMAL:-CIPHER-ALL:+AES-128-CBC:+AES-128-CCM-8\n",
+		  ":4: priority leaves nothing the kernel can carry: allow one of AES-128-GCM, AES-256-GCM, "
+		  "CHACHA20-POLY1305, AES-128-CCM with" },
 		{ "priority with TLS 1.1 only", "priority = NORMAL:-VERS-ALL:+VERS-TLS1.1\n",
 		  ":4: priority leaves nothing the kernel can carry" },
 		{ "TLS 1.2 without ECDHE", "priority = NORMAL:-VERS-ALL:+VERS-TLS1.2:-KX-ALL:+RSA\n",
@@ -785,6 +949,7 @@ static void test_profiles(void)
 		printf("# %s\n", message);
 		profiles_free(set);
 	}
+	test_lacking();
 	set = profiles("owners = 4242\n");
 	profile = profiles_get(set, "p");
 	check(profile_allows(profile, 0) && profile_allows(profile, 4242) && !profile_allows(profile, 1000),
@@ -818,20 +983,22 @@ int main(void)
 	atexit(clean_up);
 	must(!handshake_setup(false), "GnuTLS");
 	make_pair("cert.pem", "key.pem");
+	carry_all(&carried);
 	set = profiles("alpn = h2, http/1.1\n");
 	printf("TAP version 13\n");
 	for (i = 0; i < N_SUITES; i++)
 		test_suite(i, set);
 	test_reload();
 	test_mismatch();
+	test_choice();
 	test_short_records(set);
 	test_bytes(set);
 	test_client_alert(set);
 	test_warnings(set);
-	test_disconnect(set, "TLS 1.3", suites[0].priority);
-	test_disconnect(set, "TLS 1.2", suites[2].priority);
-	test_mutation(set, "TLS 1.3", suites[0].priority);
-	test_mutation(set, "TLS 1.2", suites[2].priority);
+	test_disconnect(set, "TLS 1.3", suites[SUITE_13].priority);
+	test_disconnect(set, "TLS 1.2", suites[SUITE_12].priority);
+	test_mutation(set, "TLS 1.3", suites[SUITE_13].priority);
+	test_mutation(set, "TLS 1.2", suites[SUITE_12].priority);
 	for (i = 0; i < N_SUITES; i++)
 		test_trickle(set, i);
 	for (i = 0; i < N_SUITES; i++)

@@ -12,6 +12,9 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <linux/tls.h>
+
+#include "../libitls/cipher.h"
 #include "child.h"
 #include "cipher.h"
 #include "kstat.h"
@@ -175,13 +178,14 @@ static void check_agent(struct doctor *d, struct finding *f)
 		find(f, FAIL, "no agent is registered in this network namespace, so every handshake fails: start itlsd ('systemctl start itlsd')");
 }
 
-static void check_cipher(struct doctor *d, struct finding *f)
+/* @tried: what the module said to it, -EAGAIN if it was not asked. */
+static void check_gcm(struct finding *f, int tried)
 {
 	struct cipher_driver drv = { 0 };
-	int err;
+	int err = cipher_find("gcm(aes)", &drv);
 
-	(void)d;
-	err = cipher_find("gcm(aes)", &drv);
+	if (tried && tried != -EAGAIN)
+		err = tried;
 	if (err == -ENOENT)
 		find(f, FAIL, "the kernel has no gcm(aes): 'modprobe gcm' and 'modprobe aes', or boot a kernel with CONFIG_CRYPTO_GCM");
 	else if (err == -EAGAIN)
@@ -197,6 +201,39 @@ static void check_cipher(struct doctor *d, struct finding *f)
 		     drv.name);
 	else
 		find(f, OK, "gcm(aes) by %s", drv.name);
+}
+
+/* itlsd does without them, so their lack is no failure. */
+static void add_lacking(struct finding *f)
+{
+	static const uint16_t types[] = {
+		TLS_CIPHER_CHACHA20_POLY1305, TLS_CIPHER_AES_CCM_128,
+	};
+
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+		const struct itls_cipher_desc *cipher = itls_cipher_find(types[i]);
+		int err = itls_cipher_try(cipher);
+		size_t used = strlen(f->text);
+
+		if (!err || err == -EAGAIN)
+			continue;
+		f->verdict = WARN;
+		snprintf(f->text + used, sizeof(f->text) - used,
+			 "; no %s (%s: %s), so itlsd does not offer it: 'modprobe %s', then 'systemctl reload itlsd'",
+			 cipher->name, cipher->alg, strerror(-err), cipher->module);
+	}
+}
+
+/* The module is asked first: its asking is what makes /proc/crypto name the driver. */
+static void check_cipher(struct doctor *d, struct finding *f)
+{
+	int tried = -EAGAIN;
+
+	if (d->loaded)
+		tried = itls_cipher_try(itls_cipher_find(TLS_CIPHER_AES_GCM_128));
+	check_gcm(f, tried);
+	if (!tried && f->verdict != FAIL)
+		add_lacking(f);
 }
 
 static void make_printable(char *text)

@@ -13,6 +13,7 @@
 
 #include <linux/tls.h>
 
+#include "../libitls/cipher.h"
 #include "../libitls/nl.h"
 #include "ctl.h"
 #include "table.h"
@@ -29,17 +30,6 @@ static const char *const states[] = {
 static const char *const roles[] = {
 	[ITLS_ROLE_KTLS] = "ktls",
 	[ITLS_ROLE_SERVER] = "server",
-};
-
-static const struct {
-	uint16_t id;
-	const char *name;
-} ciphers[] = {
-	{ 0,				"" },
-	{ TLS_CIPHER_AES_GCM_128,	"AES-128-GCM" },
-	{ TLS_CIPHER_AES_GCM_256,	"AES-256-GCM" },
-	{ TLS_CIPHER_AES_CCM_128,	"AES-128-CCM" },
-	{ TLS_CIPHER_CHACHA20_POLY1305,	"CHACHA20-POLY1305" },
 };
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
@@ -65,9 +55,12 @@ static const char *pick(const char *const *names, size_t n, uint8_t i)
 
 static const char *cipher_name(uint16_t id, char *buf, size_t size)
 {
-	for (size_t i = 0; i < COUNT(ciphers); i++)
-		if (ciphers[i].id == id)
-			return ciphers[i].name;
+	const struct itls_cipher_desc *cipher = itls_cipher_find(id);
+
+	if (!id)
+		return "";
+	if (cipher)
+		return cipher->name;
 	snprintf(buf, size, "cipher-%u", id);
 	return buf;
 }

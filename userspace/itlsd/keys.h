@@ -5,8 +5,11 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <linux/tls.h>
+
+#define KEYS_CIPHERS 4
 
 struct gnutls_session_int;
 
@@ -14,7 +17,12 @@ union keys {
 	struct tls_crypto_info info;
 	struct tls12_crypto_info_aes_gcm_128 aes128;
 	struct tls12_crypto_info_aes_gcm_256 aes256;
+	struct tls12_crypto_info_aes_ccm_128 ccm128;
+	struct tls12_crypto_info_chacha20_poly1305 chacha;
 };
+
+/* GnuTLS's number of cipher @index, below KEYS_CIPHERS; *@type: TLS_CIPHER_*. */
+unsigned int keys_cipher(size_t index, uint16_t *type);
 
 /*
  * Fills @keys with the current traffic key of one direction and gives its

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "agent.h"
+#include "carry.h"
 #include "config.h"
 #include "guard.h"
 #include "handshake.h"
@@ -42,6 +43,7 @@ struct daemon {
 	struct agent *agent;
 	struct loop_watch signals;
 	struct loop_timer drain;
+	struct carry carry;
 	bool stopping;
 };
 
@@ -72,8 +74,8 @@ static void print_messages(const struct config *cfg, bool bare)
 }
 
 /* Reads, builds and prints all mistakes.  The caller takes *cfgp and *set. */
-static int load(const struct options *options, const struct profiles *old, struct config **cfgp,
-		struct profiles **set)
+static int load(const struct options *options, const struct carry *carry, const struct profiles *old,
+		struct config **cfgp, struct profiles **set)
 {
 	const char *path = options->config;
 	struct config *cfg;
@@ -83,7 +85,7 @@ static int load(const struct options *options, const struct profiles *old, struc
 		log_error("%s: %s", path, strerror(-err));
 		return err;
 	}
-	err = profiles_build(cfg, old, set);
+	err = profiles_build(cfg, carry, old, set);
 	print_messages(cfg, options->check);
 	if (err && !cfg->n_errors)
 		log_error("%s: %s: free some memory and try again", path, strerror(-err));
@@ -95,12 +97,15 @@ static int load(const struct options *options, const struct profiles *old, struc
 	return 0;
 }
 
+/* Of the ciphers of all kernels: the file may be meant for another one. */
 static int check(const struct options *options)
 {
 	struct profiles *set;
 	struct config *cfg;
+	struct carry any;
 
-	if (load(options, NULL, &cfg, &set))
+	carry_all(&any);
+	if (load(options, &any, NULL, &cfg, &set))
 		return EXIT_FAILURE;
 	printf("%s: good: %u profile%s\n", options->config, profiles_count(set), profiles_count(set) == 1 ? "" : "s");
 	profiles_free(set);
@@ -132,7 +137,8 @@ static void reload(struct daemon *d)
 	struct config *cfg;
 
 	notify_reloading();
-	if (load(d->options, agent_profiles(d->agent), &cfg, &set)) {
+	carry_find(&d->carry);
+	if (load(d->options, &d->carry, agent_profiles(d->agent), &cfg, &set)) {
 		log_error("the configuration is bad: the old one stays: mend it and send SIGHUP again");
 		notify_ready("serving the old configuration, the new one is bad");
 		return;
@@ -199,7 +205,8 @@ static int serve_configured(struct daemon *d)
 	struct config *cfg;
 	int err;
 
-	err = load(d->options, NULL, &cfg, &set);
+	carry_find(&d->carry);
+	err = load(d->options, &d->carry, NULL, &cfg, &set);
 	if (err)
 		return err;
 	apply_log_level(d, cfg);

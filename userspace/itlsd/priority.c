@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Reduces a priority string to what the kernel's record layer carries: AES-GCM
- * with 128 or 256 bits, in TLS 1.2 and 1.3.  The administrator's string is
- * parsed as it is, then everything in the result that is not carried is
- * removed by name.  A list of removals written here would miss what a later
- * GnuTLS adds to NORMAL.
+ * Reduces a priority string to what the kernel's record layer carries: AEADs
+ * with tags of 16 bytes (AES-GCM, ChaCha20-Poly1305, AES-128-CCM), in TLS 1.2
+ * and 1.3.  The administrator's string is parsed as it is, then everything in
+ * the result that is not carried is removed by name; the order stays.  A list
+ * of removals written here would miss what a later GnuTLS adds to NORMAL.
  *
  * TLS 1.2 key exchange is ECDHE only: RSA has no forward secrecy, and finite
  * field Diffie-Hellman lets a client buy much server time for little of its
@@ -16,9 +16,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "carry.h"
 #include "priority.h"
 
-static const unsigned int priority_ciphers[] = { GNUTLS_CIPHER_AES_128_GCM, GNUTLS_CIPHER_AES_256_GCM, 0 };
 static const unsigned int priority_kx[] = { GNUTLS_KX_ECDHE_ECDSA, GNUTLS_KX_ECDHE_RSA, 0 };
 static const unsigned int priority_tls12[] = { GNUTLS_TLS1_3, GNUTLS_TLS1_2, 0 };
 static const unsigned int priority_tls13[] = { GNUTLS_TLS1_3, 0 };
@@ -53,12 +53,12 @@ struct priority_group {
 	const char *prefix;
 };
 
-static void priority_removals(FILE *text, gnutls_priority_t prio, bool only_tls13)
+static void priority_removals(FILE *text, gnutls_priority_t prio, bool only_tls13, const struct carry *carry)
 {
 	const struct priority_group groups[] = {
 		{ gnutls_priority_protocol_list, name_version,
 		  only_tls13 ? priority_tls13 : priority_tls12, "VERS-" },
-		{ gnutls_priority_cipher_list, name_cipher, priority_ciphers, "" },
+		{ gnutls_priority_cipher_list, name_cipher, carry->ciphers, "" },
 		{ gnutls_priority_kx_list, name_kx, priority_kx, "" },
 	};
 	const unsigned int *ids;
@@ -80,7 +80,7 @@ static bool suite_is_for(gnutls_protocol_t suite_min, unsigned int version)
 }
 
 /* Suites that can be negotiated; a cipher without a version for it makes none. */
-static bool priority_usable(gnutls_priority_t prio)
+static bool priority_usable(gnutls_priority_t prio, const struct carry *carry)
 {
 	gnutls_cipher_algorithm_t cipher;
 	gnutls_protocol_t min;
@@ -96,14 +96,14 @@ static bool priority_usable(gnutls_priority_t prio)
 		if (ret < 0 || !gnutls_cipher_suite_info(index, NULL, &kx, &cipher, NULL, &min))
 			continue;
 		for (i = 0; i < n_versions; i++)
-			if (priority_has(priority_ciphers, cipher) && suite_is_for(min, versions[i]))
+			if (priority_has(carry->ciphers, cipher) && suite_is_for(min, versions[i]))
 				return true;
 	}
 	return false;
 }
 
 /* The user's @text with the removals behind; NULL without memory. */
-static char *priority_reduced(const char *text, gnutls_priority_t prio, bool only_tls13)
+static char *reduced_text(const char *text, gnutls_priority_t prio, bool only_tls13, const struct carry *carry)
 {
 	char *reduced = NULL;
 	size_t len;
@@ -112,38 +112,82 @@ static char *priority_reduced(const char *text, gnutls_priority_t prio, bool onl
 	if (!file)
 		return NULL;
 	fputs(text, file);
-	priority_removals(file, prio, only_tls13);
+	priority_removals(file, prio, only_tls13, carry);
 	fputs(":%NO_ETM", file);
 	return fclose(file) ? NULL : reduced;
 }
 
-int priority_build(const char *text, bool only_tls13, gnutls_priority_t *out, char *why, size_t size)
+/* -ENOENT: nothing is left of @text, which @full stands for. */
+static int priority_reduce(const char *text, gnutls_priority_t full, bool only_tls13, const struct carry *carry,
+			   gnutls_priority_t *out)
 {
+	char *reduced = reduced_text(text, full, only_tls13, carry);
 	gnutls_priority_t prio;
-	const char *at = text;
-	char *reduced;
 	int ret;
 
-	ret = gnutls_priority_init(&prio, text, &at);
+	if (!reduced)
+		return -ENOMEM;
+	ret = gnutls_priority_init(&prio, reduced, NULL);
+	free(reduced);
+	if (ret < 0)
+		return ret == GNUTLS_E_MEMORY_ERROR ? -ENOMEM : -ENOENT;
+	if (!priority_usable(prio, carry)) {
+		gnutls_priority_deinit(prio);
+		return -ENOENT;
+	}
+	*out = prio;
+	return 0;
+}
+
+static void list_ciphers(char *text, size_t size, const struct carry *carry)
+{
+	const unsigned int *id;
+	size_t used = 0;
+
+	*text = '\0';
+	for (id = carry->ciphers; *id && used < size; id++)
+		used += snprintf(text + used, size - used, "%s%s", id == carry->ciphers ? "" : ", ", name_cipher(*id));
+}
+
+/* Is it the string that leaves nothing, or what this kernel lacks of it? */
+static void explain_nothing(const char *text, gnutls_priority_t full, bool only_tls13, const struct carry *carry,
+			    char *why, size_t size)
+{
+	gnutls_priority_t prio;
+	struct carry any;
+	char list[128];
+
+	carry_all(&any);
+	if (!priority_reduce(text, full, only_tls13, &any, &prio)) {
+		gnutls_priority_deinit(prio);
+		list_ciphers(list, sizeof(list), carry);
+		snprintf(why, size, "priority leaves only ciphers that this kernel lacks: load their modules%s%s",
+			 *list ? ", or allow one of " : "", list);
+		return;
+	}
+	list_ciphers(list, sizeof(list), &any);
+	snprintf(why, size, "priority leaves nothing the kernel can carry: allow one of %s with %s", list,
+		 only_tls13 ? "VERS-TLS1.3" : "VERS-TLS1.3, or VERS-TLS1.2 and ECDHE");
+}
+
+int priority_build(const char *text, bool only_tls13, const struct carry *carry, gnutls_priority_t *out,
+		   char *why, size_t size)
+{
+	gnutls_priority_t full;
+	const char *at = text;
+	int err, ret;
+
+	ret = gnutls_priority_init(&full, text, &at);
 	if (ret < 0) {
 		snprintf(why, size, "bad priority string at '%s': %s: see gnutls-cli --priority-list",
 			 at ? at : text, gnutls_strerror(ret));
 		return -EINVAL;
 	}
-	reduced = priority_reduced(text, prio, only_tls13);
-	gnutls_priority_deinit(prio);
-	if (!reduced)
-		return -ENOMEM;
-	ret = gnutls_priority_init(&prio, reduced, NULL);
-	free(reduced);
-	if (ret == 0 && priority_usable(prio)) {
-		*out = prio;
-		return 0;
+	err = priority_reduce(text, full, only_tls13, carry, out);
+	if (err == -ENOENT) {
+		explain_nothing(text, full, only_tls13, carry, why, size);
+		err = -EINVAL;
 	}
-	if (ret == 0)
-		gnutls_priority_deinit(prio);
-	snprintf(why, size,
-		 "priority leaves nothing the kernel can carry: allow AES-128-GCM or AES-256-GCM with %s",
-		 only_tls13 ? "VERS-TLS1.3" : "VERS-TLS1.3, or VERS-TLS1.2 and ECDHE");
-	return -EINVAL;
+	gnutls_priority_deinit(full);
+	return err;
 }

@@ -235,14 +235,15 @@ static int build_credentials(struct config *cfg, const struct config_profile *se
 /* The rest */
 
 static int build_priority(struct config *cfg, const struct config_profile *section,
-			  struct profile *profile)
+			  const struct carry *carry, struct profile *profile)
 {
 	const char *text = section->priority.text ? section->priority.text : PRIORITY_DEFAULT;
 	int line = section->priority.line ? section->priority.line : section->line;
-	char why[256];
+	char why[512];
 	int err;
 
-	err = priority_build(text, section->min_version == CONFIG_TLS_1_3, &profile->prio, why, sizeof(why));
+	err = priority_build(text, section->min_version == CONFIG_TLS_1_3, carry, &profile->prio, why,
+			     sizeof(why));
 	if (err == -EINVAL)
 		config_error(cfg, line, "%s", why);
 	return err;
@@ -288,7 +289,7 @@ static int build_lists(const struct config_profile *section, struct profile *pro
 
 /* Goes through all parts, so that all mistakes are told at once. */
 static int profile_build(struct config *cfg, const struct config_profile *section,
-			 const struct profiles *old, struct profile **out)
+			 const struct carry *carry, const struct profiles *old, struct profile **out)
 {
 	struct profile *profile = calloc(1, sizeof(*profile));
 	int err, part;
@@ -299,7 +300,7 @@ static int profile_build(struct config *cfg, const struct config_profile *sectio
 	err = build_lists(section, profile);
 	part = build_credentials(cfg, section, profile);
 	err = err ? err : part;
-	part = build_priority(cfg, section, profile);
+	part = build_priority(cfg, section, carry, profile);
 	err = err ? err : part;
 	part = build_ticket_key(section, old, profile);
 	err = err ? err : part;
@@ -311,7 +312,8 @@ static int profile_build(struct config *cfg, const struct config_profile *sectio
 	return 0;
 }
 
-int profiles_build(struct config *cfg, const struct profiles *old, struct profiles **set)
+int profiles_build(struct config *cfg, const struct carry *carry, const struct profiles *old,
+		   struct profiles **set)
 {
 	const struct config_profile *section;
 	struct profiles *new;
@@ -324,7 +326,7 @@ int profiles_build(struct config *cfg, const struct profiles *old, struct profil
 	if (!new)
 		return -ENOMEM;
 	for (section = cfg->profiles; section; section = section->next) {
-		err = profile_build(cfg, section, old, &new->profile[new->count]);
+		err = profile_build(cfg, section, carry, old, &new->profile[new->count]);
 		if (err)
 			ret = err;
 		else

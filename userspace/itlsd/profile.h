@@ -9,17 +9,19 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+struct carry;
 struct config;
 struct profile;
 struct profiles;
 struct gnutls_session_int;	/* what gnutls_session_t points to */
 
 /*
- * Builds all profiles of @cfg.  Mistakes are added to its messages; -EINVAL
+ * Builds all profiles of @cfg, with the ciphers of @carry.  Mistakes are added to its messages; -EINVAL
  * then, and *@set stays as it is.  Ticket keys of equally named profiles in
  * @old (or NULL) live on.
  */
-int profiles_build(struct config *cfg, const struct profiles *old, struct profiles **set);
+int profiles_build(struct config *cfg, const struct carry *carry, const struct profiles *old,
+		   struct profiles **set);
 void profiles_free(struct profiles *set);
 unsigned int profiles_count(const struct profiles *set);
 

@@ -5,13 +5,16 @@
  * lets $FAKE_ROOT stand in for files of /proc.
  *
  * FAKE_ULP/INODE holds "ULP PROFILE\n".  FAKE_ULP/log gets a line for every
- * option set.  FAKE_LISTEN_ERRNO makes ITLS_LISTEN fail.
+ * option set.  FAKE_LISTEN_ERRNO makes ITLS_LISTEN fail.  The ULP "itls" is
+ * taken and forgotten, and its TLS_TX has every cipher but the numbers in
+ * FAKE_LACKS, separated by blanks.
  * To be built with -D_GNU_SOURCE.
  */
 #include <dlfcn.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +23,7 @@
 #include <unistd.h>
 
 #include <linux/itls.h>
+#include <linux/tls.h>
 
 #define FAKE_SOL_TLS 282
 
@@ -105,12 +109,37 @@ static int fail(int err)
 	return -1;
 }
 
+static bool is_lacking(unsigned int cipher)
+{
+	const char *at = getenv("FAKE_LACKS");
+	char *end;
+
+	for (; at && *at; at = end)
+		if (strtoul(at, &end, 10) == cipher || end == at)
+			return true;
+	return false;
+}
+
+static int give_key(const struct tls_crypto_info *info, socklen_t len)
+{
+	if (len <= sizeof(*info) || info->version != TLS_1_2_VERSION)
+		return fail(EINVAL);
+	return is_lacking(info->cipher_type) ? fail(ENOENT) : 0;
+}
+
 int setsockopt(int fd, int level, int opt, const void *val, socklen_t len)
 {
+	typeof(setsockopt) *real = dlsym(RTLD_NEXT, "setsockopt");
 	const char *err = getenv("FAKE_LISTEN_ERRNO");
 	struct state s;
 
+	if (!(level == SOL_TCP && opt == TCP_ULP) && level != FAKE_SOL_TLS)
+		return real(fd, level, opt, val, len);
+	if (level == FAKE_SOL_TLS && opt == TLS_TX)
+		return give_key(val, len);
 	load(fd, &s);
+	if (level == SOL_TCP && len == 4 && !memcmp(val, ITLS_ULP_NAME, len))
+		return *s.ulp ? fail(EEXIST) : 0;
 	if (level == SOL_TCP && opt == TCP_ULP) {
 		if (*s.ulp)
 			return fail(EEXIST);
