@@ -5,6 +5,7 @@
 set -u
 . "$(dirname "$0")/vm/lib.sh"
 . "$vm/apt.sh"
+. "$vm/source.sh"
 
 cd "$top" || exit 1
 failed=0
@@ -34,19 +35,12 @@ tree_files() {
 }
 
 checkpatch_fetch() {
-	local dir=$1 package tmp
+	local dir=$1
 	[ ! -e "$dir/complete" ] || return 0
 	apt_update || return 1
-	package=$(apt_names '^linux-source-[0-9.]+$' | sort -V | tail -n 1)
-	tmp=$(mktemp -d "$apt_root/source.XXXXXX")
-	say "fetching checkpatch from $package"
-	apt_unpack "$tmp" "$package" || return 1
 	rm -rf "$dir"
-	mkdir -p "$dir"
-	tar -xJf "$tmp"/usr/src/linux-source-*.tar.xz -C "$dir" --strip-components=1 --wildcards \
-		'*/scripts/checkpatch.pl' '*/scripts/spelling.txt' '*/scripts/const_structs.checkpatch' ||
-		return 1
-	rm -rf "$tmp"
+	source_unpack "$dir" "$(source_newest)" scripts/checkpatch.pl scripts/spelling.txt \
+		scripts/const_structs.checkpatch || return 1
 	touch "$dir/complete"
 }
 
