@@ -106,9 +106,10 @@ void itls_record_nonce(const struct itls_record *r, const u8 *explicit_nonce,
  * as RFC 8446 5.2 and RFC 5246 6.2.3 allow (a TLS 1.2 AEAD adds exactly
  * nonce and tag, a TLS 1.3 one may add at most 256).
  *
- * Return: 0, -EMSGSIZE for a body too long, -EBADMSG for one too short to hold
- * what encryption adds, -EINVAL for a wrong version or outer type; judged in
- * this order, which programs written for in-tree kTLS see.
+ * Return: 0, -EMSGSIZE for a body too long, -EINVAL for a wrong outer type,
+ * -EBADMSG for a body too short to hold what encryption adds, -EINVAL for a
+ * wrong version; judged in this order, which programs written for in-tree kTLS
+ * see.
  */
 int itls_record_parse(const struct itls_record *r, const u8 *header,
 		      u8 *type, size_t *body_len)
@@ -118,12 +119,12 @@ int itls_record_parse(const struct itls_record *r, const u8 *header,
 
 	if (len > ITLS_PLAIN_MAX + min)
 		return -EMSGSIZE;
+	if (itls_record_is_13(r) && header[0] != ITLS_TYPE_DATA)
+		return -EINVAL;
 	if (len < min)
 		return -EBADMSG;
 	if (header[1] != ITLS_VERSION_12 >> 8 ||
 	    header[2] != (ITLS_VERSION_12 & 0xff))
-		return -EINVAL;
-	if (itls_record_is_13(r) && header[0] != ITLS_TYPE_DATA)
 		return -EINVAL;
 	*type = header[0];
 	*body_len = len;

@@ -213,6 +213,9 @@ static const struct {
 	{ "version 2.3", "17 02 03 00 20", false, -EINVAL, 0, 0 },
 	{ "outer type handshake", "16 03 03 00 20", true, -EINVAL, 0, 0 },
 	{ "outer type change_cipher_spec", "14 03 03 00 01", true, -EINVAL, 0, 0 },
+	{ "version 3.4, too short", "17 03 04 00 00", false, -EBADMSG, 0, 0 },
+	{ "nothing but U", "55 55 55 55 55", false, -EMSGSIZE, 0, 0 },
+	{ "nothing but U", "55 55 55 55 55", true, -EMSGSIZE, 0, 0 },
 	{ "text", "47 45 54 20 2f", true, -EINVAL, 0, 0 },
 	{ "text", "47 45 54 20 2f", false, -EINVAL, 0, 0 },
 };
@@ -311,6 +314,46 @@ static void test_inner(void)
 	      "inner: zeroes before the type are content");
 }
 
+/* In how many of all ways to cut these messages in two is a KeyUpdate seen only at their end? */
+static size_t seen_at_end(const char *hex)
+{
+	size_t len, cut, n = 0;
+	u8 bytes[64];
+
+	len = unhex(hex, bytes);
+	for (cut = 0; cut <= len; cut++) {
+		struct itls_handshake h = {};
+
+		n += !itls_record_has_key_update(&h, bytes, cut) ==
+		     (cut < len) && itls_record_has_key_update(&h, bytes + cut, len - cut) == (cut < len);
+	}
+	return n;
+}
+
+static bool never_seen(const char *hex)
+{
+	struct itls_handshake h = {};
+	u8 bytes[64];
+	size_t i, len = unhex(hex, bytes);
+
+	for (i = 0; i < len; i++)
+		if (itls_record_has_key_update(&h, bytes + i, 1))
+			return false;
+	memset(&h, 0, sizeof(h));
+	return !itls_record_has_key_update(&h, bytes, len);
+}
+
+static void test_key_update(void)
+{
+	check(seen_at_end("18 00 00 01 00") == 6, "KeyUpdate: cut anywhere");
+	check(seen_at_end("18 00 00 00") == 5, "KeyUpdate: without a body");
+	check(seen_at_end("04 00 00 03 18 00 00 18 00 00 01 01") == 13, "KeyUpdate: behind a ticket");
+	check(never_seen("04 00 00 05 18 00 00 01 00"), "KeyUpdate: inside a ticket is none");
+	check(never_seen("18 00 00 02 00"), "KeyUpdate: not yet whole");
+	check(never_seen("18 ff ff ff 18 00 00 00"), "KeyUpdate: longer than all");
+	check(never_seen("00 00 00 00 00 00 00 00"), "KeyUpdate: HelloRequests are none");
+}
+
 int main(void)
 {
 	printf("TAP version 13\n");
@@ -321,6 +364,7 @@ int main(void)
 	test_nonce();
 	test_sequence();
 	test_inner();
+	test_key_update();
 	printf("1..%u\n", n_tests);
 	return n_failed || !n_tests;
 }
