@@ -156,9 +156,9 @@ int itls_cipher_init(struct itls_cipher *c, const struct itls_keyinfo *key,
 }
 
 /*
- * May a key follow @c on the same direction?  Not when it would use a nonce
- * again: the same key and IV with a sequence number that was passed already
- * (RFC 5116 3.1), or the same key with another IV, which proves nothing.
+ * Would a key that follows @c on the same direction use a nonce again (RFC
+ * 5116 3.1)?  The same key and IV do with a sequence number that was used or
+ * set already; the same key with another IV may.
  */
 bool itls_cipher_is_reuse(const struct itls_cipher *c,
 			  const struct itls_keyinfo *key)
@@ -173,7 +173,7 @@ bool itls_cipher_is_reuse(const struct itls_cipher *c,
 		return false;
 	record_init(&next, key);
 	reuse = crypto_memneq(c->record.iv, next.iv, sizeof(next.iv)) ||
-		next.seq < c->record.seq;
+		next.seq <= c->record.seq;
 	memzero_explicit(&next, sizeof(next));
 	return reuse;
 }
