@@ -284,6 +284,9 @@ static void stop_listening(struct sock *sk, const struct proto *base)
  */
 static void reset_on_close(struct sock *sk)
 {
+	/* Here TCP's disconnect would drop what is under way, and say nothing. */
+	if ((1 << sk->sk_state) & (TCPF_LAST_ACK | TCPF_CLOSING))
+		return;
 	sk->sk_lingertime = 0;
 	sock_set_flag(sk, SOCK_LINGER);
 }
@@ -348,11 +351,10 @@ static __poll_t itls_ops_poll(struct file *file, struct socket *sock,
 	rx = smp_load_acquire(&ctx->rx);
 	if (!rx)
 		return mask;
-	if (!itls_rx_wants_reader(sk, ctx->rx) &&
-	    !(READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN))
-		mask &= ~(EPOLLIN | EPOLLRDNORM);
-	if (itls_rx_is_ready(rx))
+	if (itls_rx_wants_reader(sk, ctx->rx))
 		mask |= EPOLLIN | EPOLLRDNORM;
+	else if (!(READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN))
+		mask &= ~(EPOLLIN | EPOLLRDNORM);
 	if (READ_ONCE(rx->eof))
 		mask |= EPOLLRDHUP;
 	/* TLS has no urgent data, though TCP segments may claim it. */

@@ -81,7 +81,7 @@ static size_t rx_undecrypted(const struct sock *sk, const struct itls_rx *rx)
 	return bytes;
 }
 
-/* Can this be something other than data, which no low water mark holds back? */
+/* Can this be something other than data, which need not wait for more? */
 static bool frame_may_be_control(const struct itls_rx *rx,
 				 const struct itls_frame *f)
 {
@@ -125,12 +125,13 @@ void itls_rx_check(struct sock *sk, struct itls_rx *rx)
 }
 
 /*
- * TCP would not tell of fewer bytes of ciphertext than the low water mark: too
- * late for a reader asleep, and when decrypted bytes count towards it.
+ * TCP would not tell of fewer bytes in its queue than the low water mark: too
+ * late for a reader asleep, and when bytes that left the queue count towards it.
  */
 static void rx_adjust_lowat(struct sock *sk, struct itls_rx *rx)
 {
-	bool lower = rx->sleepers || !skb_queue_empty(&rx->plain);
+	bool lower = rx->sleepers || rx->stash_len ||
+		     !skb_queue_empty(&rx->plain);
 
 	if (lower == rx->lowered)
 		return;
@@ -172,13 +173,14 @@ void itls_rx_settle(struct sock *sk, struct itls_rx *rx)
 	itls_rx_check(sk, rx);
 }
 
-/* SO_RCVLOWAT was set on TCP; the socket is locked. */
+/* SO_RCVLOWAT was set on TCP, by BPF perhaps in softirq; the socket is locked. */
 void itls_rx_lowat_changed(struct sock *sk, struct itls_ctx *ctx)
 {
 	struct itls_rx *rx = ctx->rx;
 
 	rx->lowered = false;
-	itls_rx_settle(sk, rx);
+	rx_adjust_lowat(sk, rx);
+	itls_rx_check(sk, rx);
 	if (itls_rx_wants_reader(sk, rx))
 		ctx->saved.data_ready(sk);
 }
@@ -708,5 +710,5 @@ bool itls_rx_drain(struct sock *sk, struct itls_ctx *ctx)
 		;
 	if (rx->eof || rx->err)
 		itls_frame_discard(sk);
-	return rx->plain_len && !rx->err;
+	return (rx->plain_len || rx->stash_len) && !rx->err;
 }

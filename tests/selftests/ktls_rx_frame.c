@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "ktls.h"
 
+#include <linux/sockios.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/epoll.h>
@@ -329,4 +330,28 @@ TEST_F_TIMEOUT(ktls, receive_buffer_below_a_record_polled, 60)
 	ASSERT_EQ(0, pthread_join(thread, NULL));
 	free(want);
 	free(got);
+}
+
+/* What was copied out of TCP's small buffer counts towards the low water mark. */
+TEST_F_TIMEOUT(ktls, low_water_mark_of_a_record_in_pieces, 60)
+{
+	uint8_t *data = alloc_pattern(REC_MAX, 0), *rec = malloc(REC_SPACE);
+	int unsent;
+	size_t len;
+
+	ASSERT_TRUE(rec);
+	sock_set_int(self->fd, SOL_SOCKET, SO_RCVBUF, 4096);
+	sock_set_int(self->fd, SOL_SOCKET, SO_RCVLOWAT, 1000);
+	sock_set_int(self->peer.fd, SOL_SOCKET, SO_SNDBUF, 1 << 20);
+	len = peer_seal(&self->peer.tx, REC_DATA, data, REC_MAX, 0, rec);
+	peer_send_raw(&self->peer, rec, len - 100);
+	do {
+		EXPECT_ERRNO(EAGAIN, recv(self->fd, data, 1, MSG_DONTWAIT));
+		ASSERT_EQ(0, ioctl(self->peer.fd, SIOCOUTQ, &unsent));
+	} while (unsent);
+	peer_send_raw(&self->peer, rec + len - 100, 100);
+	EXPECT_EQ(POLLIN, sock_poll(self->fd, POLLIN, test_wait_ms()));
+	expect_data(self, data, REC_MAX);
+	free(data);
+	free(rec);
 }
