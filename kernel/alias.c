@@ -26,7 +26,7 @@ static void alias_register(void)
 	alias_ops = itls_ulp_ops;
 	strscpy(alias_ops.name, ITLS_ALIAS);
 	if (tcp_register_ulp(&alias_ops))
-		pr_notice("itls: the ULP name '" ITLS_ALIAS "' is taken: to have it served by itls, unload the module tls first\n");
+		pr_notice("itls: ULP name '" ITLS_ALIAS "' is taken: unload module tls first\n");
 	else
 		alias_is_registered = true;
 	mutex_unlock(&alias_mutex);
@@ -52,7 +52,7 @@ static void alias_keep(struct module *mod)
 	mutex_lock(&alias_mutex);
 	if (alias_is_registered) {
 		__module_get(mod);
-		pr_warn("itls: the modules itls and tls were loaded at the same time: 'tls' is served by itls, and the module tls cannot be unloaded\n");
+		pr_warn("itls: module tls came too late for its name and cannot be unloaded\n");
 	}
 	mutex_unlock(&alias_mutex);
 }
@@ -71,7 +71,7 @@ static int alias_module_event(struct notifier_block *nb, unsigned long event,
 	if (strcmp(mod->name, "tls"))
 		return NOTIFY_DONE;
 	if (event == MODULE_STATE_COMING && alias_unregister())
-		pr_notice("itls: the module tls was loaded: new sockets get the ULP '" ITLS_ALIAS "' from it, not from itls\n");
+		pr_notice("itls: module tls loaded: new sockets get '" ITLS_ALIAS "' from it\n");
 	else if (event == MODULE_STATE_LIVE)
 		alias_keep(mod);
 	return NOTIFY_DONE;

@@ -11,6 +11,11 @@
 
 #include "itls.h"
 
+enum itls_cipher_flag {
+	ITLS_CCM	= BIT(0),
+	ITLS_ONLY_12	= BIT(1),	/* TLS 1.3 has no code point for it */
+};
+
 /* Where the parts of a key are in its structure of <linux/tls.h>. */
 struct itls_cipher_desc {
 	u16 type;
@@ -18,55 +23,56 @@ struct itls_cipher_desc {
 	size_t info_len;
 	u8 key_len, salt_len, iv_len;
 	u8 explicit_12;		/* nonce bytes in a TLS 1.2 record */
-	bool ccm;
-	bool only_12;		/* TLS 1.3 has no code point for it */
+	u8 flags;
 	u8 key_at, salt_at, iv_at, seq_at;
 };
 
-/*
- * Each suite: name in <linux/tls.h>, structure there, algorithm, bytes of
- * explicit nonce in TLS 1.2 (RFC 5288 3, RFC 6655 3, RFC 6209 2.1, RFC 8998;
- * none in RFC 7905 2), and what else is special.
- */
-#define ITLS_CIPHERS(X)							\
-	X(AES_GCM_128,	aes_gcm_128,	"gcm(aes)",	8,)		\
-	X(AES_GCM_256,	aes_gcm_256,	"gcm(aes)",	8,)		\
-	X(AES_CCM_128,	aes_ccm_128,	"ccm(aes)",	8, .ccm = true)	\
-	X(CHACHA20_POLY1305, chacha20_poly1305,				\
-	  "rfc7539(chacha20,poly1305)",			0,)		\
-	X(SM4_GCM,	sm4_gcm,	"gcm(sm4)",	8,)		\
-	X(SM4_CCM,	sm4_ccm,	"ccm(sm4)",	8, .ccm = true)	\
-	X(ARIA_GCM_128,	aria_gcm_128,	"gcm(aria)",	8, .only_12 = true) \
-	X(ARIA_GCM_256,	aria_gcm_256,	"gcm(aria)",	8, .only_12 = true)
-
-#define ITLS_CIPHER_ROW(_type, _info, _alg, _explicit_12, ...) {	\
-	.type = TLS_CIPHER_##_type,					\
+/* The structures differ in the order of their members, not in what they are. */
+#define ITLS_CIPHER(_type, _info, _alg, _explicit_12, _flags) {		\
+	.type = _type,							\
 	.alg = _alg,							\
-	.info_len = sizeof(struct tls12_crypto_info_##_info),		\
-	.key_len = sizeof_field(struct tls12_crypto_info_##_info, key),	\
-	.salt_len = sizeof_field(struct tls12_crypto_info_##_info, salt), \
-	.iv_len = sizeof_field(struct tls12_crypto_info_##_info, iv),	\
+	.info_len = sizeof(struct _info) +				\
+		    BUILD_BUG_ON_ZERO(sizeof(struct _info) > ITLS_KEYINFO_MAX), \
+	.key_len = sizeof_field(struct _info, key),			\
+	.salt_len = sizeof_field(struct _info, salt),			\
+	.iv_len = sizeof_field(struct _info, iv) +			\
+		  BUILD_BUG_ON_ZERO(sizeof_field(struct _info, salt) +	\
+				    sizeof_field(struct _info, iv) !=	\
+				    ITLS_NONCE_LEN),			\
 	.explicit_12 = _explicit_12,					\
-	.key_at = offsetof(struct tls12_crypto_info_##_info, key),	\
-	.salt_at = offsetof(struct tls12_crypto_info_##_info, salt),	\
-	.iv_at = offsetof(struct tls12_crypto_info_##_info, iv),	\
-	.seq_at = offsetof(struct tls12_crypto_info_##_info, rec_seq),	\
-	__VA_ARGS__							\
-},
+	.flags = _flags,						\
+	.key_at = offsetof(struct _info, key),				\
+	.salt_at = offsetof(struct _info, salt),			\
+	.iv_at = offsetof(struct _info, iv),				\
+	.seq_at = offsetof(struct _info, rec_seq) +			\
+		  BUILD_BUG_ON_ZERO(sizeof_field(struct _info, rec_seq) != \
+				    sizeof(u64)),			\
+}
 
-#define ITLS_CIPHER_FITS(_type, _info, ...)				\
-static_assert(sizeof_field(struct tls12_crypto_info_##_info, salt) +	\
-	      sizeof_field(struct tls12_crypto_info_##_info, iv) ==	\
-	      ITLS_NONCE_LEN);						\
-static_assert(sizeof_field(struct tls12_crypto_info_##_info, rec_seq) == \
-	      sizeof(u64));						\
-static_assert(sizeof(struct tls12_crypto_info_##_info) <= ITLS_KEYINFO_MAX);
-
+/*
+ * Explicit nonces of TLS 1.2: RFC 5288 3, RFC 6655 3, RFC 6209 2.1, RFC 8998;
+ * none in RFC 7905 2.
+ */
 static const struct itls_cipher_desc itls_ciphers[] = {
-	ITLS_CIPHERS(ITLS_CIPHER_ROW)
+	ITLS_CIPHER(TLS_CIPHER_AES_GCM_128, tls12_crypto_info_aes_gcm_128,
+		    "gcm(aes)", 8, 0),
+	ITLS_CIPHER(TLS_CIPHER_AES_GCM_256, tls12_crypto_info_aes_gcm_256,
+		    "gcm(aes)", 8, 0),
+	ITLS_CIPHER(TLS_CIPHER_AES_CCM_128, tls12_crypto_info_aes_ccm_128,
+		    "ccm(aes)", 8, ITLS_CCM),
+	ITLS_CIPHER(TLS_CIPHER_CHACHA20_POLY1305,
+		    tls12_crypto_info_chacha20_poly1305,
+		    "rfc7539(chacha20,poly1305)", 0, 0),
+	ITLS_CIPHER(TLS_CIPHER_SM4_GCM, tls12_crypto_info_sm4_gcm,
+		    "gcm(sm4)", 8, 0),
+	ITLS_CIPHER(TLS_CIPHER_SM4_CCM, tls12_crypto_info_sm4_ccm,
+		    "ccm(sm4)", 8, ITLS_CCM),
+	ITLS_CIPHER(TLS_CIPHER_ARIA_GCM_128, tls12_crypto_info_aria_gcm_128,
+		    "gcm(aria)", 8, ITLS_ONLY_12),
+	ITLS_CIPHER(TLS_CIPHER_ARIA_GCM_256, tls12_crypto_info_aria_gcm_256,
+		    "gcm(aria)", 8, ITLS_ONLY_12),
 };
 
-ITLS_CIPHERS(ITLS_CIPHER_FITS)
 static_assert(ITLS_VERSION_12 == TLS_1_2_VERSION);
 static_assert(ITLS_VERSION_13 == TLS_1_3_VERSION);
 
@@ -90,7 +96,7 @@ int itls_cipher_check(struct itls_keyinfo *key)
 			continue;
 		if (itls_ciphers[i].info_len != key->len)
 			return -EINVAL;
-		if (itls_ciphers[i].only_12 &&
+		if (itls_ciphers[i].flags & ITLS_ONLY_12 &&
 		    key->info.version != TLS_1_2_VERSION)
 			return -EINVAL;
 		key->desc = &itls_ciphers[i];
@@ -197,7 +203,7 @@ static void make_iv(struct itls_cipher *c, const u8 *explicit_nonce)
 {
 	u8 *nonce = c->iv;
 
-	if (c->desc->ccm)
+	if (c->desc->flags & ITLS_CCM)
 		*nonce++ = 15 - ITLS_NONCE_LEN - 1;
 	itls_record_nonce(&c->record, explicit_nonce, nonce);
 }

@@ -567,8 +567,9 @@ static int rx_peek_read(struct sock *sk, struct itls_ctx *ctx,
  *
  * Return: bytes of one content type, 0 at the end of the stream, or -errno:
  * as tcp_recvmsg(), and the handshake's error, -EIO for a control record the
- * caller left no room to name, -EKEYEXPIRED between KeyUpdate and the new key, -EBADMSG, -EMSGSIZE, -EINVAL or -EPROTO for a
- * record that is not authentic, too long, not TLS, or out of place.
+ * caller left no room to name, -EKEYEXPIRED between KeyUpdate and the new key,
+ * -EBADMSG, -EMSGSIZE, -EINVAL or -EPROTO for a record that is not authentic,
+ * too long, not TLS, or out of place.
  */
 int itls_rx_recvmsg(struct sock *sk, struct msghdr *msg, size_t len, int flags)
 {

@@ -204,7 +204,7 @@ static int set_max_payload(struct sock *sk, sockptr_t optval,
 			   unsigned int optlen)
 {
 	struct itls_ctx *ctx = itls_ctx_of(sk);
-	u16 value;
+	u16 value, least;
 	int err;
 
 	if (sockptr_is_null(optval) || optlen != sizeof(value))
@@ -212,10 +212,10 @@ static int set_max_payload(struct sock *sk, sockptr_t optval,
 	if (copy_from_sockptr(&value, optval, sizeof(value)))
 		return -EFAULT;
 	lock_sock(sk);
+	least = ITLS_PAYLOAD_MIN - (ctx->version == TLS_1_3_VERSION);
 	if (ctx->listens)
 		err = -ENOTCONN;
-	else if (value < ITLS_PAYLOAD_MIN - (ctx->version == TLS_1_3_VERSION) ||
-	    value > ITLS_PLAIN_MAX)
+	else if (value < least || value > ITLS_PLAIN_MAX)
 		err = -EINVAL;
 	else
 		err = itls_tx_set_max_payload(ctx, value);

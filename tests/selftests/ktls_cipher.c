@@ -46,22 +46,27 @@ FIXTURE_VARIANT(suite) {
 	uint16_t cipher;
 };
 
-#define SUITE_VARIANTS(name, type)						\
-	FIXTURE_VARIANT_ADD(suite, tls12_##name) {				\
-		.version = TLS_1_2_VERSION, .cipher = TLS_CIPHER_##type,	\
-	};									\
-	FIXTURE_VARIANT_ADD(suite, tls13_##name) {				\
-		.version = TLS_1_3_VERSION, .cipher = TLS_CIPHER_##type,	\
+#define SUITE_VARIANT(name, v, type)						\
+	FIXTURE_VARIANT_ADD(suite, name) {					\
+		.version = TLS_1_##v##_VERSION, .cipher = TLS_CIPHER_##type,	\
 	}
 
-SUITE_VARIANTS(aes_gcm_128, AES_GCM_128);
-SUITE_VARIANTS(aes_gcm_256, AES_GCM_256);
-SUITE_VARIANTS(aes_ccm_128, AES_CCM_128);
-SUITE_VARIANTS(chacha20, CHACHA20_POLY1305);
-SUITE_VARIANTS(sm4_gcm, SM4_GCM);
-SUITE_VARIANTS(sm4_ccm, SM4_CCM);
-SUITE_VARIANTS(aria_gcm_128, ARIA_GCM_128);
-SUITE_VARIANTS(aria_gcm_256, ARIA_GCM_256);
+SUITE_VARIANT(tls12_aes_gcm_128, 2, AES_GCM_128);
+SUITE_VARIANT(tls13_aes_gcm_128, 3, AES_GCM_128);
+SUITE_VARIANT(tls12_aes_gcm_256, 2, AES_GCM_256);
+SUITE_VARIANT(tls13_aes_gcm_256, 3, AES_GCM_256);
+SUITE_VARIANT(tls12_aes_ccm_128, 2, AES_CCM_128);
+SUITE_VARIANT(tls13_aes_ccm_128, 3, AES_CCM_128);
+SUITE_VARIANT(tls12_chacha20, 2, CHACHA20_POLY1305);
+SUITE_VARIANT(tls13_chacha20, 3, CHACHA20_POLY1305);
+SUITE_VARIANT(tls12_sm4_gcm, 2, SM4_GCM);
+SUITE_VARIANT(tls13_sm4_gcm, 3, SM4_GCM);
+SUITE_VARIANT(tls12_sm4_ccm, 2, SM4_CCM);
+SUITE_VARIANT(tls13_sm4_ccm, 3, SM4_CCM);
+SUITE_VARIANT(tls12_aria_gcm_128, 2, ARIA_GCM_128);
+SUITE_VARIANT(tls13_aria_gcm_128, 3, ARIA_GCM_128);
+SUITE_VARIANT(tls12_aria_gcm_256, 2, ARIA_GCM_256);
+SUITE_VARIANT(tls13_aria_gcm_256, 3, ARIA_GCM_256);
 
 static void info_make(union suite_info *info, const struct suite *suite, uint16_t version,
 		      uint8_t seed)

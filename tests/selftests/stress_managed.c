@@ -347,7 +347,7 @@ static void agent(void *arg)
 		if (!stress_one_in(200))
 			continue;
 		/* It goes, its channels may stay; another comes. */
-		stress_doing("agent's end");
+		stress_doing("a successor");
 		agent_close(&h.agent);
 		agent_begin(&h.agent);
 	}

@@ -36,7 +36,7 @@ names() {
 
 in_tree_comes_later() {
 	log_mark later
-	modprobe tls && log_says later 'itls: the module tls was loaded' && names 1 1
+	modprobe tls && log_says later 'itls: module tls loaded' && names 1 1
 }
 
 in_tree_goes() { rmmod tls && names 0 1; }
@@ -50,7 +50,7 @@ both_by_their_names() {
 in_tree_was_first() {
 	unload itls && modprobe tls || return 1
 	log_mark first
-	load_itls compat_ulp=1 && log_says first "the ULP name 'tls' is taken" && names 1 1
+	load_itls compat_ulp=1 && log_says first "ULP name 'tls' is taken" && names 1 1
 }
 
 itls_goes_in_tree_stays() {
