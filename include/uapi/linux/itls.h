@@ -22,6 +22,10 @@
 #define ITLS_DIGEST_LEN		32	/* SHA-256 of the peer's certificate */
 #define ITLS_PREFIX_MAX		16384	/* bytes of rx_prefix */
 #define ITLS_COMM_LEN		16	/* as TASK_COMM_LEN */
+#define ITLS_SUBJECT_MAX	255	/* the peer's distinguished name, RFC 4514 */
+#define ITLS_SECRET_MAX		48	/* a traffic secret, RFC 8446 7.1: SHA-384 */
+#define ITLS_TICKET_MAX		16384	/* a NewSessionTicket message, header included */
+#define ITLS_PEM_MAX		32768	/* each of the files of struct itls_connect */
 
 /*
  * TLS_TX_MAX_PAYLOAD_LEN of <linux/tls.h>, which older headers lack: most
@@ -41,6 +45,48 @@
 /* getsockopt(fd, SOL_TLS, ITLS_INFO, &info, &len): a struct itls_info. */
 #define ITLS_INFO		65
 
+/*
+ * setsockopt(fd, SOL_TLS, ITLS_AUTONOMOUS, &a, sizeof(a)), on a socket with
+ * TLS_TX and TLS_RX: from now on the kernel does what a TLS library would do
+ * between records (KeyUpdate, limits, alerts, close_notify), as on a managed
+ * socket.  Keys can be neither set nor read any more.
+ */
+#define ITLS_AUTONOMOUS		66
+
+struct itls_autonomous {
+	__u8  role;		/* ITLS_ROLE_SERVER or ITLS_ROLE_CLIENT */
+	__u8  secret_len;	/* TLS 1.3: of the suite's hash, 32 or 48; else 0 */
+	__u8  reserved[6];	/* 0 */
+	__u64 rekey_records;	/* change the sending key after so many records */
+	__u64 rekey_bytes;	/* or bytes of plaintext; 0: the module's default */
+	__u8  tx_secret[ITLS_SECRET_MAX]; /* traffic secrets, RFC 8446 7.1 */
+	__u8  rx_secret[ITLS_SECRET_MAX];
+};
+
+/*
+ * setsockopt(fd, SOL_TLS, ITLS_CONNECT, &c, sizeof(c)), on a connected socket
+ * with the ULP "itls" and no key: make the client's handshake with the client
+ * profile @profile, and see that the server is @server_name.  Waits for it, or
+ * on a non-blocking descriptor fails with EINPROGRESS: then poll for POLLOUT
+ * and ask SO_ERROR.  ITLS_INFO says what was wrong with a certificate.
+ *
+ * @ca, @cert and @key point to PEM, used in place of the profile's: the
+ * issuers to trust, and the client's certificate with its private key.
+ */
+#define ITLS_CONNECT		67
+
+struct itls_connect {
+	__u32 size;		/* sizeof(struct itls_connect) of the caller */
+	__u32 ca_len;		/* bytes, at most ITLS_PEM_MAX; 0: the profile's */
+	__u32 cert_len;
+	__u32 key_len;
+	__aligned_u64 ca;	/* user pointers */
+	__aligned_u64 cert;
+	__aligned_u64 key;
+	char  profile[ITLS_PROFILE_MAX + 1];	/* NUL-terminated */
+	char  server_name[ITLS_SNI_MAX + 1];	/* DNS name or IP address, likewise */
+};
+
 enum itls_state {
 	ITLS_STATE_NONE,	/* ULP attached, no key yet: plain TCP */
 	ITLS_STATE_LISTEN,	/* marked listener */
@@ -53,6 +99,24 @@ enum itls_state {
 enum itls_role {
 	ITLS_ROLE_KTLS,		/* keys came from setsockopt */
 	ITLS_ROLE_SERVER,	/* accepted from a marked listener */
+	ITLS_ROLE_CLIENT,	/* ITLS_CONNECT */
+};
+
+/* What became of the peer's certificate. */
+enum itls_verify {
+	ITLS_VERIFY_NONE,	/* none was asked for, or none was sent */
+	ITLS_VERIFY_OK,		/* issuer, validity, name and purpose are right */
+	ITLS_VERIFY_ISSUER,	/* no trusted authority issued it */
+	ITLS_VERIFY_EXPIRED,
+	ITLS_VERIFY_NOT_YET,	/* not yet valid */
+	ITLS_VERIFY_NAME,	/* issued for another name */
+	ITLS_VERIFY_KEY,	/* the key is too weak */
+	ITLS_VERIFY_SIGNATURE,	/* signed with an algorithm that is too weak */
+	ITLS_VERIFY_PURPOSE,	/* not for this side of TLS */
+	ITLS_VERIFY_REVOKED,
+	ITLS_VERIFY_MISSING,	/* one was required and none was sent */
+	ITLS_VERIFY_INVALID,	/* forged or malformed, or its chain is */
+	__ITLS_VERIFY_MAX,
 };
 
 /* No alert was seen or sent: the value of alert_rx and alert_tx then. */
@@ -79,6 +143,11 @@ struct itls_info {
 	char  profile[ITLS_PROFILE_MAX + 1];
 	char  alpn[ITLS_ALPN_MAX + 1];
 	char  sni[ITLS_SNI_MAX + 1];
+	__u32 tx_rekeys;	/* keys changed since the handshake */
+	__u32 rx_rekeys;
+	__u8  verify;		/* enum itls_verify */
+	__u8  reserved2[7];
+	char  peer_subject[ITLS_SUBJECT_MAX + 1]; /* of a certificate that was verified */
 };
 
 /* Generic netlink: see itls.yaml. */
@@ -93,6 +162,8 @@ enum itls_cmd {
 	ITLS_CMD_ACCEPT,	/* do: take one waiting handshake */
 	ITLS_CMD_DONE,		/* do: finish one handshake */
 	ITLS_CMD_SESSION_GET,	/* dump: sessions of this network namespace */
+	ITLS_CMD_REKEY,		/* do: change the sending key of one session */
+	ITLS_CMD_TICKET,	/* event to the agent: a client received a ticket */
 	__ITLS_CMD_MAX,
 };
 
@@ -111,6 +182,11 @@ enum itls_accept_attr {
 	ITLS_A_ACCEPT_OWNER_COMM, /* string, the same */
 	ITLS_A_ACCEPT_LOCAL,	/* binary, struct sockaddr_in or sockaddr_in6 */
 	ITLS_A_ACCEPT_PEER,	/* the same */
+	ITLS_A_ACCEPT_ROLE,	/* u8, enum itls_role: what the agent has to be */
+	ITLS_A_ACCEPT_SERVER_NAME, /* string, client: whom to expect */
+	ITLS_A_ACCEPT_CA,	/* binary, client, optional: struct itls_connect */
+	ITLS_A_ACCEPT_CERT,	/* the same */
+	ITLS_A_ACCEPT_KEY,	/* the same */
 	__ITLS_A_ACCEPT_MAX,
 };
 
@@ -131,6 +207,12 @@ enum itls_done_attr {
 	ITLS_A_DONE_PREFIX,	/* binary, at most ITLS_PREFIX_MAX, optional */
 	ITLS_A_DONE_ALERT_TX,	/* u8, alert the agent sent, with a failure */
 	ITLS_A_DONE_ALERT_RX,	/* u8, alert the agent received, likewise */
+	ITLS_A_DONE_TX_SECRET,	/* binary, traffic secret; TLS 1.3 */
+	ITLS_A_DONE_RX_SECRET,	/* the same, for what the peer sends */
+	ITLS_A_DONE_REKEY_RECORDS, /* u64, optional, not 0: struct itls_autonomous */
+	ITLS_A_DONE_REKEY_BYTES, /* the same */
+	ITLS_A_DONE_VERIFY,	/* u8, enum itls_verify, with a failure too */
+	ITLS_A_DONE_PEER_SUBJECT, /* string, optional */
 	__ITLS_A_DONE_MAX,
 };
 
@@ -160,9 +242,33 @@ enum itls_session_attr {
 	ITLS_A_SESSION_TX_BYTES, /* u64, plaintext */
 	ITLS_A_SESSION_RX_RECORDS, /* u64 */
 	ITLS_A_SESSION_RX_BYTES, /* u64, plaintext */
+	ITLS_A_SESSION_TX_REKEYS, /* u32 */
+	ITLS_A_SESSION_RX_REKEYS, /* u32 */
+	ITLS_A_SESSION_VERIFY,	/* u8, enum itls_verify */
+	ITLS_A_SESSION_PEER_SUBJECT, /* string */
 	__ITLS_A_SESSION_MAX,
 };
 
 #define ITLS_A_SESSION_MAX	(__ITLS_A_SESSION_MAX - 1)
+
+/* What REKEY takes. */
+enum itls_rekey_attr {
+	ITLS_A_REKEY_UNSPEC,
+	ITLS_A_REKEY_ID,	/* u32, session number */
+	ITLS_A_REKEY_PEER,	/* flag: ask the peer to change its key as well */
+	__ITLS_A_REKEY_MAX,
+};
+
+#define ITLS_A_REKEY_MAX	(__ITLS_A_REKEY_MAX - 1)
+
+/* What TICKET brings. */
+enum itls_ticket_attr {
+	ITLS_A_TICKET_UNSPEC,
+	ITLS_A_TICKET_ID,	/* u32, session number */
+	ITLS_A_TICKET_MESSAGE,	/* binary, NewSessionTicket with its header */
+	__ITLS_A_TICKET_MAX,
+};
+
+#define ITLS_A_TICKET_MAX	(__ITLS_A_TICKET_MAX - 1)
 
 #endif /* _UAPI_LINUX_ITLS_H */
