@@ -55,7 +55,7 @@ void itls_ctx_put(struct itls_ctx *ctx)
 	if (!refcount_dec_and_test(&ctx->ref))
 		return;
 	WARN_ON_ONCE(ctx->tx || ctx->rx);
-	itls_listener_put(rcu_replace_pointer(ctx->listener, NULL, true));
+	itls_mark_put(rcu_replace_pointer(ctx->mark, NULL, true));
 	kfree(ctx->peer);
 	kfree_rcu(ctx, rcu);
 	sock_put(sk);
@@ -207,20 +207,20 @@ int itls_ctx_wait_ready(struct sock *sk, struct itls_ctx *ctx, long timeo)
 }
 
 /* Any context.  NULL when the listener is not (or no longer) marked. */
-struct itls_listener *itls_listener_get(const struct itls_ctx *ctx)
+struct itls_mark *itls_mark_get(const struct itls_ctx *ctx)
 {
-	struct itls_listener *l;
+	struct itls_mark *l;
 
 	rcu_read_lock();
 	/* One whose last reference went was replaced: look again. */
 	do {
-		l = rcu_dereference(ctx->listener);
+		l = rcu_dereference(ctx->mark);
 	} while (l && !refcount_inc_not_zero(&l->ref));
 	rcu_read_unlock();
 	return l;
 }
 
-void itls_listener_put(struct itls_listener *l)
+void itls_mark_put(struct itls_mark *l)
 {
 	if (l && refcount_dec_and_test(&l->ref))
 		kfree_rcu(l, rcu);

@@ -87,7 +87,7 @@ static int inherit_late(struct sock *sk, const struct itls_ctx *lctx)
 {
 	int err;
 
-	if (!rcu_access_pointer(lctx->listener))
+	if (!rcu_access_pointer(lctx->mark))
 		return -ENOENT;
 	/* Between clone and accept, BPF may have put it into a sockmap. */
 	if (READ_ONCE(sk->sk_prot) != lctx->proto->base ||

@@ -144,8 +144,8 @@ struct itls_rx {
 	struct itls_handshake handshake; /* kTLS ABI: looks for KeyUpdate */
 };
 
-/* A listener's mark; shared by its children, freed by the last. */
-struct itls_listener {
+/* Who asked for handshakes, and how: a listener's, shared by its children. */
+struct itls_mark {
 	refcount_t ref;
 	atomic_t pending;
 	uid_t uid;		/* who marked it, as the namespace's owner counts */
@@ -213,7 +213,7 @@ struct itls_ctx {
 	struct itls_rx *rx;
 	struct itls_callbacks saved;
 	struct sk_buff_head held; /* an embryo's bytes, kept from plain readers */
-	struct itls_listener __rcu *listener;
+	struct itls_mark __rcu *mark;
 	struct itls_peer *peer;
 	int rcvlowat;		/* the server's, kept while PENDING */
 	pid_t pid;
@@ -251,8 +251,8 @@ int itls_ctx_install(struct itls_ctx *ctx, struct itls_tx *tx,
 		     struct itls_rx *rx);
 int itls_ctx_fail(struct itls_ctx *ctx, int err);
 int itls_ctx_wait_ready(struct sock *sk, struct itls_ctx *ctx, long timeo);
-struct itls_listener *itls_listener_get(const struct itls_ctx *ctx);
-void itls_listener_put(struct itls_listener *l);
+struct itls_mark *itls_mark_get(const struct itls_ctx *ctx);
+void itls_mark_put(struct itls_mark *l);
 
 /* ---- frame.c: received records in TCP's queue -------------------------- */
 

@@ -25,9 +25,9 @@ static bool name_is_valid(const char *name)
 	return i && i <= ITLS_PROFILE_MAX;
 }
 
-static void replace_mark(struct itls_ctx *ctx, struct itls_listener *l)
+static void replace_mark(struct itls_ctx *ctx, struct itls_mark *l)
 {
-	itls_listener_put(rcu_replace_pointer(ctx->listener, l,
+	itls_mark_put(rcu_replace_pointer(ctx->mark, l,
 					      lockdep_sock_is_held(ctx->sk)));
 }
 
@@ -44,7 +44,7 @@ static void replace_mark(struct itls_ctx *ctx, struct itls_listener *l)
  */
 int itls_listen_mark(struct sock *sk, struct itls_ctx *ctx, const char *name)
 {
-	struct itls_listener *l;
+	struct itls_mark *l;
 
 	if (sk->sk_state != TCP_LISTEN || !name_is_valid(name))
 		return -EINVAL;
@@ -78,17 +78,17 @@ void itls_listen_unmark(struct itls_ctx *ctx)
  */
 int itls_listen_inherit(struct sock *sk, const struct itls_ctx *lctx, gfp_t gfp)
 {
-	struct itls_listener *l = itls_listener_get(lctx);
+	struct itls_mark *l = itls_mark_get(lctx);
 	struct itls_ctx *ctx;
 
 	if (!l)
 		return -ENOENT;
 	ctx = itls_ctx_alloc(sk, lctx->proto, gfp);
 	if (!ctx) {
-		itls_listener_put(l);
+		itls_mark_put(l);
 		return -ENOMEM;
 	}
-	RCU_INIT_POINTER(ctx->listener, l);
+	RCU_INIT_POINTER(ctx->mark, l);
 	ctx->role = ITLS_ROLE_SERVER;
 	ctx->state = ITLS_STATE_PENDING;
 	rcu_assign_pointer(inet_csk(sk)->icsk_ulp_data, ctx);

@@ -124,8 +124,8 @@ static int put_sockaddr(struct sk_buff *msg, int attr, const struct sock *sk,
 
 static int put_request(struct sk_buff *msg, const struct itls_ctx *ctx, int fd)
 {
-	const struct itls_listener *l =
-		rcu_dereference_protected(ctx->listener, true);
+	const struct itls_mark *l =
+		rcu_dereference_protected(ctx->mark, true);
 
 	return nla_put_u32(msg, ITLS_A_ACCEPT_ID, ctx->id) ?:
 	       nla_put_s32(msg, ITLS_A_ACCEPT_FD, fd) ?:
@@ -485,13 +485,13 @@ static int put_counters(struct sk_buff *msg, const struct itls_ctx *ctx)
 /* The context is referenced; what changes is read once, without its lock. */
 static int put_session(struct sk_buff *msg, const struct itls_ctx *ctx)
 {
-	struct itls_listener *l = itls_listener_get(ctx);
+	struct itls_mark *l = itls_mark_get(ctx);
 	int state = itls_ctx_state(ctx);
 	int err = 0;
 
 	if (l)
 		err = nla_put_string(msg, ITLS_A_SESSION_PROFILE, l->profile);
-	itls_listener_put(l);
+	itls_mark_put(l);
 	err = err ?:
 	      nla_put_u32(msg, ITLS_A_SESSION_ID, ctx->id) ?:
 	      nla_put_u8(msg, ITLS_A_SESSION_STATE, state) ?:

@@ -52,10 +52,10 @@ static struct itls_net *request_net(const struct itls_ctx *ctx)
 	return itls_stats_net(sock_net(ctx->sk));
 }
 
-static struct itls_listener *request_listener(const struct itls_ctx *ctx)
+static struct itls_mark *request_mark(const struct itls_ctx *ctx)
 {
 	/* A child's mark is set before it is submitted and never changes. */
-	return rcu_dereference_protected(ctx->listener, true);
+	return rcu_dereference_protected(ctx->mark, true);
 }
 
 bool itls_request_is_pending(const struct itls_ctx *ctx)
@@ -91,7 +91,7 @@ bool itls_request_complete(struct itls_ctx *ctx)
 	list_del_init(&req->node);
 	in->pending--;
 	spin_unlock_bh(&in->lock);
-	atomic_dec(&request_listener(ctx)->pending);
+	atomic_dec(&request_mark(ctx)->pending);
 	/* Neither is the last reference: the caller has one of its own. */
 	if (listed)
 		itls_ctx_put(ctx);
@@ -127,7 +127,7 @@ static void request_expired(struct timer_list *timer)
 /* Counts, lists and times a request; list and timer take a reference each. */
 static int request_enqueue(struct itls_net *in, struct itls_ctx *ctx)
 {
-	struct itls_listener *l = request_listener(ctx);
+	struct itls_mark *l = request_mark(ctx);
 	int err = 0;
 
 	spin_lock_bh(&in->lock);

@@ -325,7 +325,7 @@ static int get_max_payload(struct sock *sk, char __user *optval,
 static int get_listen(struct sock *sk, char __user *optval, int __user *optlen,
 		      int room)
 {
-	struct itls_listener *l = itls_listener_get(itls_ctx_of(sk));
+	struct itls_mark *l = itls_mark_get(itls_ctx_of(sk));
 	int err = -EINVAL;
 	int len = 0;
 
@@ -334,7 +334,7 @@ static int get_listen(struct sock *sk, char __user *optval, int __user *optlen,
 		len = strlen(l->profile);
 	if (room >= len)
 		err = put_opt(optval, optlen, room, l ? l->profile : "", len);
-	itls_listener_put(l);
+	itls_mark_put(l);
 	return err;
 }
 
@@ -350,7 +350,7 @@ static void fill_peer(struct itls_info *info, const struct itls_peer *peer)
 /* The socket is locked. */
 static void fill_info(struct itls_info *info, const struct itls_ctx *ctx)
 {
-	struct itls_listener *l = itls_listener_get(ctx);
+	struct itls_mark *l = itls_mark_get(ctx);
 
 	info->id = ctx->id;
 	info->state = itls_ctx_state(ctx);
@@ -366,7 +366,7 @@ static void fill_info(struct itls_info *info, const struct itls_ctx *ctx)
 	info->rx_bytes = ctx->rx_bytes;
 	if (l)
 		strscpy(info->profile, l->profile, sizeof(info->profile));
-	itls_listener_put(l);
+	itls_mark_put(l);
 	if (ctx->peer)
 		fill_peer(info, ctx->peer);
 }
