@@ -155,6 +155,34 @@ int itls_record_inner(const u8 *tail, size_t tail_len, u8 *type)
 }
 
 /**
+ * itls_record_follow() - take in a part of a handshake message
+ * @h: where the last call left off
+ * @p: what handshake records hold next
+ * @len: bytes of it, more than 0
+ *
+ * Takes bytes of the header, or of the body, never of both.
+ *
+ * Return: how many.  When itls_record_is_whole() is true afterwards, the next
+ * message begins once @h->have is set to 0.
+ */
+size_t itls_record_follow(struct itls_handshake *h, const u8 *p, size_t len)
+{
+	size_t n = ITLS_HANDSHAKE_HEADER_LEN - h->have;
+
+	if (n) {
+		n = len < n ? len : n;
+		memcpy(h->header + h->have, p, n);
+		h->have += n;
+		h->left = (u32)h->header[1] << 16 | h->header[2] << 8 |
+			  h->header[3];
+		return n;
+	}
+	n = len < h->left ? len : h->left;
+	h->left -= n;
+	return n;
+}
+
+/**
  * itls_record_has_key_update() - follow the handshake messages of a direction
  * @h: where the last call left off
  * @p: what handshake records hold next
@@ -169,22 +197,43 @@ bool itls_record_has_key_update(struct itls_handshake *h, const u8 *p,
 	bool found = false;
 	size_t n;
 
-	while (len) {
-		if (h->have < ITLS_HANDSHAKE_HEADER_LEN) {
-			h->header[h->have++] = *p;
-			h->left = (u32)h->header[1] << 16 | h->header[2] << 8 |
-				  *p;
-			n = 1;
-		} else {
-			n = len < h->left ? len : h->left;
-			h->left -= n;
-		}
-		p += n;
-		len -= n;
-		if (h->have < ITLS_HANDSHAKE_HEADER_LEN || h->left)
+	for (; len; p += n, len -= n) {
+		n = itls_record_follow(h, p, len);
+		if (!itls_record_is_whole(h))
 			continue;
 		found |= h->header[0] == ITLS_HANDSHAKE_KEY_UPDATE;
 		h->have = 0;
 	}
 	return found;
+}
+
+/**
+ * itls_record_label() - what HKDF-Expand-Label authenticates for one block
+ * @len: bytes wanted, at most what the hash gives
+ * @label: without "tls13 ", at most ITLS_LABEL_MAX characters
+ * @out: room for ITLS_HKDF_MAX bytes
+ *
+ * RFC 8446 7.1 with an empty context: the HMAC of these bytes, keyed by the
+ * secret, begins with the output (RFC 5869 2.3; the last byte numbers the
+ * block).
+ *
+ * Return: bytes written.
+ */
+size_t itls_record_label(u16 len, const char *label, u8 *out)
+{
+	static const char prefix[] = "tls13 ";
+	size_t prefix_len = sizeof(prefix) - 1;
+	size_t label_len = strlen(label);
+	u8 *p = out;
+
+	put_be16(p, len);
+	p += 2;
+	*p++ = prefix_len + label_len;
+	memcpy(p, prefix, prefix_len);
+	p += prefix_len;
+	memcpy(p, label, label_len);
+	p += label_len;
+	*p++ = 0;
+	*p++ = 1;
+	return p - out;
 }

@@ -50,10 +50,12 @@ enum itls_alert {
 	ITLS_ALERT_UNEXPECTED_MESSAGE	= 10,
 	ITLS_ALERT_BAD_RECORD_MAC	= 20,
 	ITLS_ALERT_RECORD_OVERFLOW	= 22,
+	ITLS_ALERT_ILLEGAL_PARAMETER	= 47,
 	ITLS_ALERT_DECODE_ERROR		= 50,
 	ITLS_ALERT_PROTOCOL_VERSION	= 70,
 	ITLS_ALERT_INTERNAL_ERROR	= 80,
 	ITLS_ALERT_USER_CANCELED	= 90,
+	ITLS_ALERT_NO_RENEGOTIATION	= 100,	/* RFC 5246 7.2.2 */
 };
 
 #define ITLS_ALERT_LEN		2	/* level, description */
@@ -61,7 +63,27 @@ enum itls_alert {
 #define ITLS_ALERT_FATAL	2
 
 #define ITLS_HANDSHAKE_HEADER_LEN 4	/* type, length: RFC 8446 4 */
-#define ITLS_HANDSHAKE_KEY_UPDATE 24	/* RFC 8446 4.6.3 */
+
+/* Messages that may come after the handshake, RFC 8446 4 and RFC 5246 7.4. */
+enum itls_handshake_type {
+	ITLS_HANDSHAKE_HELLO_REQUEST	= 0,
+	ITLS_HANDSHAKE_CLIENT_HELLO	= 1,
+	ITLS_HANDSHAKE_TICKET		= 4,	/* NewSessionTicket */
+	ITLS_HANDSHAKE_KEY_UPDATE	= 24,
+};
+
+/* RFC 8446 4.6.3: the header, and whether the receiver must do the same. */
+#define ITLS_KEY_UPDATE_LEN	(ITLS_HANDSHAKE_HEADER_LEN + 1)
+#define ITLS_UPDATE_NOT_REQUESTED 0
+#define ITLS_UPDATE_REQUESTED	1
+
+/* Labels of RFC 8446 7.2 and 7.3. */
+#define ITLS_LABEL_MAX		11
+#define ITLS_LABEL_KEY		"key"
+#define ITLS_LABEL_IV		"iv"
+#define ITLS_LABEL_UPDATE	"traffic upd"
+/* Length, "tls13 " and label with their length, empty context, block number. */
+#define ITLS_HKDF_MAX		(2 + 1 + 6 + ITLS_LABEL_MAX + 1 + 1)
 
 /*
  * How far a stream of handshake messages has been followed; messages may
@@ -72,6 +94,12 @@ struct itls_handshake {
 	u8 have;	/* bytes of the header */
 	u32 left;	/* bytes of the body to come */
 };
+
+/* The header is here and the body as well. */
+static inline bool itls_record_is_whole(const struct itls_handshake *h)
+{
+	return h->have == ITLS_HANDSHAKE_HEADER_LEN && !h->left;
+}
 
 /**
  * struct itls_record - what one direction of a connection needs to know
@@ -138,8 +166,10 @@ void itls_record_nonce(const struct itls_record *r, const u8 *explicit_nonce,
 		       u8 *nonce);
 int itls_record_parse(const struct itls_record *r, const u8 *header,
 		      u8 *type, size_t *body_len);
+size_t itls_record_follow(struct itls_handshake *h, const u8 *p, size_t len);
 bool itls_record_has_key_update(struct itls_handshake *h, const u8 *p,
 				size_t len);
+size_t itls_record_label(u16 len, const char *label, u8 *out);
 int itls_record_inner(const u8 *tail, size_t tail_len, u8 *type);
 
 #endif

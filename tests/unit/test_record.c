@@ -354,6 +354,58 @@ static void test_key_update(void)
 	check(never_seen("00 00 00 00 00 00 00 00"), "KeyUpdate: HelloRequests are none");
 }
 
+/* Lengths taken step by step from messages cut at every byte: header, body, header... */
+static bool follows(const char *hex, const char *steps)
+{
+	size_t i, n, len, all = 0;
+	u8 bytes[64];
+
+	len = unhex(hex, bytes);
+	for (i = 1; i <= len; i++) {
+		struct itls_handshake h = {};
+
+		for (all = 0; all < len; all += n) {
+			size_t room = len - all < i ? len - all : i;
+
+			n = itls_record_follow(&h, bytes + all, room);
+			if (!n || n > room)
+				return false;
+			if (itls_record_is_whole(&h) != (steps[all + n - 1] == '.'))
+				return false;
+			if (itls_record_is_whole(&h))
+				h.have = 0;
+		}
+	}
+	return all == len;
+}
+
+static void test_follow(void)
+{
+	check(follows("18 00 00 01 00", "    ."), "handshake: one message");
+	check(follows("00 00 00 00 04 00 00 02 aa bb 18 00 00 00", "   .     .   ."),
+	      "handshake: bodies of 0, 2 and 0 bytes");
+	check(follows("01 01 00 00 01 02", "      "), "handshake: a body that has not come");
+}
+
+static bool label_is(u16 len, const char *label, const char *hex)
+{
+	u8 want[64], got[ITLS_HKDF_MAX];
+	size_t n = unhex(hex, want);
+
+	return itls_record_label(len, label, got) == n && !memcmp(want, got, n);
+}
+
+/* The info strings of RFC 8448 section 3, each with the block number of RFC 5869 behind. */
+static void test_label(void)
+{
+	check(label_is(16, ITLS_LABEL_KEY, "00 10 09 74 6c 73 31 33 20 6b 65 79 00 01"), "label: key");
+	check(label_is(12, ITLS_LABEL_IV, "00 0c 08 74 6c 73 31 33 20 69 76 00 01"), "label: iv");
+	check(label_is(48, ITLS_LABEL_UPDATE,
+		       "00 30 11 74 6c 73 31 33 20 74 72 61 66 66 69 63 20 75 70 64 00 01"),
+	      "label: traffic upd, the longest");
+	check(sizeof(ITLS_LABEL_UPDATE) - 1 == ITLS_LABEL_MAX, "label: none is longer");
+}
+
 int main(void)
 {
 	printf("TAP version 13\n");
@@ -365,6 +417,8 @@ int main(void)
 	test_sequence();
 	test_inner();
 	test_key_update();
+	test_follow();
+	test_label();
 	printf("1..%u\n", n_tests);
 	return n_failed || !n_tests;
 }
