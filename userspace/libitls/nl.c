@@ -7,11 +7,17 @@
  * answer to a DONE is awaited, and the connection it announced would wait
  * for the next READY.
  *
+ * Tickets come to the socket that took the handshake, so between answers.
+ * Peers decide how many: an agent's socket is emptied before each command and
+ * has room for plenty, and an answer that found none is not waited for.
+ *
  * A struct itls_nl belongs to one thread.  Its message buffer carries session
- * keys during DONE and is wiped before that call returns; NETLINK_CAP_ACK
- * keeps the kernel from sending a refused DONE, keys included, back.
+ * keys during DONE, a client's private key during ACCEPT, and is wiped before
+ * that call returns; NETLINK_CAP_ACK keeps the kernel from sending a refused
+ * DONE, keys included, back.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,8 +31,11 @@
 
 #include "nl.h"
 
-/* One DONE: prefix, names, keys and their headers; or one dump message. */
-#define NL_BUFFER (ITLS_PREFIX_MAX + 16384)
+/* One ACCEPT of a client that brings all its files; a DONE and a dump message need less. */
+#define NL_BUFFER (3 * ITLS_PEM_MAX + 16384)
+
+/* Tickets that may wait, of ITLS_TICKET_MAX each, while the agent does a handshake. */
+#define NL_TICKETS 128
 
 struct itls_nl {
 	struct mnl_socket *cmd;
@@ -34,6 +43,8 @@ struct itls_nl {
 	uint16_t family;
 	uint32_t agent_group;		/* 0: the family has none */
 	uint32_t seq;
+	itls_nl_ticket_fn ticket;
+	void *ticket_arg;
 	char error[256];
 	char buf[NL_BUFFER] __attribute__((aligned(8)));
 };
@@ -110,12 +121,72 @@ static int nl_parse_error(struct itls_nl *nl, const struct nlmsghdr *nlh, const 
 		       text[0] ? ": " : "", text, nl_advice(err->error));
 }
 
+/* Tickets */
+
+static bool nl_readable(const struct mnl_socket *sock)
+{
+	struct pollfd pfd = { .fd = mnl_socket_get_fd(sock), .events = POLLIN };
+
+	return poll(&pfd, 1, 0) > 0;
+}
+
+/* True if that is what @nlh was. */
+static bool nl_ticket(const struct itls_nl *nl, const struct nlmsghdr *nlh)
+{
+	const struct genlmsghdr *genl = mnl_nlmsg_get_payload(nlh);
+	const struct nlattr *attr, *message = NULL;
+	uint32_t id = 0;
+
+	if (!nl->family || nlh->nlmsg_type != nl->family ||
+	    mnl_nlmsg_get_payload_len(nlh) < sizeof(*genl) || genl->cmd != ITLS_CMD_TICKET)
+		return false;
+	mnl_attr_for_each(attr, nlh, sizeof(*genl)) {
+		if (mnl_attr_get_type(attr) == ITLS_A_TICKET_ID && mnl_attr_validate(attr, MNL_TYPE_U32) >= 0)
+			id = mnl_attr_get_u32(attr);
+		else if (mnl_attr_get_type(attr) == ITLS_A_TICKET_MESSAGE)
+			message = attr;
+	}
+	if (nl->ticket && id && message)
+		nl->ticket(id, mnl_attr_get_payload(message), mnl_attr_get_payload_len(message),
+			   nl->ticket_arg);
+	return true;
+}
+
+/* What lies on the command socket between commands: tickets, leftovers.  Uses the buffer. */
+static int nl_drain_tickets(struct itls_nl *nl)
+{
+	const struct nlmsghdr *nlh;
+	ssize_t got;
+	int err = 0;
+	int left;
+
+	while (nl_readable(nl->cmd)) {
+		got = mnl_socket_recvfrom(nl->cmd, nl->buf, sizeof(nl->buf));
+		if (got < 0 && errno != ENOBUFS && errno != EINTR)
+			return -errno;
+		if (got < 0) {
+			err = errno == ENOBUFS ? -ENOBUFS : err;
+			continue;
+		}
+		left = got;
+		nlh = (const struct nlmsghdr *)nl->buf;
+		for (; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left))
+			nl_ticket(nl, nlh);
+	}
+	return err;
+}
+
+/* Commands and answers */
+
 static struct nlmsghdr *nl_begin(struct itls_nl *nl, uint16_t type, uint8_t cmd,
 				 uint8_t version, uint16_t flags)
 {
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(nl->buf);
 	struct genlmsghdr *genl;
+	struct nlmsghdr *nlh;
 
+	if (nl->ticket)
+		nl_drain_tickets(nl);
+	nlh = mnl_nlmsg_put_header(nl->buf);
 	nlh->nlmsg_type = type;
 	nlh->nlmsg_flags = NLM_F_REQUEST | flags;
 	nlh->nlmsg_seq = ++nl->seq;
@@ -139,6 +210,8 @@ static int nl_dispatch(struct itls_nl *nl, const struct nlmsghdr *nlh, const cha
 {
 	int err;
 
+	if (nl_ticket(nl, nlh))
+		return 1;
 	if (nlh->nlmsg_seq != nl->seq || nlh->nlmsg_pid != mnl_socket_get_portid(nl->cmd))
 		return 1; /* left over from a dump that was broken off */
 	if (nlh->nlmsg_type == NLMSG_ERROR)
@@ -156,18 +229,28 @@ static int nl_dispatch(struct itls_nl *nl, const struct nlmsghdr *nlh, const cha
 	return err ? err : 1;
 }
 
-/* Reads answers until the ACK, the error or the end of the dump. */
+/*
+ * Reads answers until the ACK, the error or the end of the dump.  After the
+ * kernel found no room for something (ENOBUFS), that may have been the answer:
+ * what is not there then does not come any more.
+ */
 static int nl_answers(struct itls_nl *nl, const char *what, nl_each_fn each, void *arg)
 {
 	const struct nlmsghdr *nlh;
+	bool lossy = false;
 	ssize_t got;
 	int left;
 	int err;
 
 	for (;;) {
+		if (lossy && !nl_readable(nl->cmd))
+			return nl_fail(nl, -ENOBUFS, "itls: %s: the kernel's answer was lost: %s", what,
+				       nl_advice(-ENOBUFS));
 		got = mnl_socket_recvfrom(nl->cmd, nl->buf, sizeof(nl->buf));
-		if (got < 0 && errno == EINTR)
+		if (got < 0 && (errno == EINTR || errno == ENOBUFS)) {
+			lossy |= errno == ENOBUFS;
 			continue;
+		}
 		if (got < 0)
 			return nl_fail(nl, -errno, "itls: %s: no answer from the kernel: %s: %s", what,
 				       strerror(errno), nl_advice(-errno));
@@ -291,6 +374,20 @@ void itls_nl_close(struct itls_nl *nl)
 	free(nl);
 }
 
+/* Room for tickets: the limit of the system does not bind CAP_NET_ADMIN, and is worth less than the tickets. */
+static void nl_room(struct itls_nl *nl)
+{
+	int size = NL_TICKETS * ITLS_TICKET_MAX;
+
+	setsockopt(mnl_socket_get_fd(nl->cmd), SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
+}
+
+void itls_nl_on_ticket(struct itls_nl *nl, itls_nl_ticket_fn fn, void *arg)
+{
+	nl->ticket = fn;
+	nl->ticket_arg = arg;
+}
+
 /* Joins before registering: a request queued in between is announced to us. */
 int itls_nl_agent(struct itls_nl *nl)
 {
@@ -306,6 +403,8 @@ int itls_nl_agent(struct itls_nl *nl)
 		if (err)
 			return err;
 	}
+	if (nl->ticket)
+		nl_room(nl);
 	if (mnl_socket_setsockopt(nl->note, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) < 0 ||
 	    mnl_socket_setsockopt(nl->note, NETLINK_ADD_MEMBERSHIP, &ctrl, sizeof(ctrl)) < 0)
 		return nl_fail(nl, -errno, "itls: cannot listen for handshakes: %s: %s", strerror(errno),
@@ -317,6 +416,11 @@ int itls_nl_agent(struct itls_nl *nl)
 int itls_nl_fd(const struct itls_nl *nl)
 {
 	return nl->note ? mnl_socket_get_fd(nl->note) : -EBADF;
+}
+
+int itls_nl_ticket_fd(const struct itls_nl *nl)
+{
+	return mnl_socket_get_fd(nl->cmd);
 }
 
 static bool nl_family_gone(const struct itls_nl *nl, const struct nlmsghdr *nlh)
@@ -337,8 +441,8 @@ static bool nl_family_gone(const struct itls_nl *nl, const struct nlmsghdr *nlh)
 int itls_nl_drain(struct itls_nl *nl)
 {
 	const struct nlmsghdr *nlh;
+	int err = nl_drain_tickets(nl);
 	ssize_t got;
-	int err = 0;
 	int left;
 
 	for (;;) {
@@ -367,7 +471,7 @@ int itls_nl_drain(struct itls_nl *nl)
  * Attributes of answers go into fixed-size structures that were zeroed before,
  * by table.  Longer strings are cut, ill-sized values left out.
  */
-enum nl_kind { NL_UINT, NL_STRING, NL_ADDRESS, NL_DIGEST, NL_FLAG };
+enum nl_kind { NL_UINT, NL_STRING, NL_ADDRESS, NL_DIGEST, NL_FLAG, NL_BLOB };
 
 struct nl_field {
 	uint16_t type;
@@ -393,6 +497,11 @@ static const struct nl_field nl_accept_fields[] = {
 	NL_ACCEPT(OWNER_COMM, NL_STRING, owner_comm),
 	NL_ACCEPT(LOCAL, NL_ADDRESS, local),
 	NL_ACCEPT(PEER, NL_ADDRESS, peer),
+	NL_ACCEPT(ROLE, NL_UINT, role),
+	NL_ACCEPT(SERVER_NAME, NL_STRING, server_name),
+	NL_ACCEPT(CA, NL_BLOB, ca),
+	NL_ACCEPT(CERT, NL_BLOB, cert),
+	NL_ACCEPT(KEY, NL_BLOB, key),
 	{ 0 },
 };
 
@@ -417,10 +526,34 @@ static const struct nl_field nl_session_fields[] = {
 	NL_SESSION(TX_BYTES, NL_UINT, tx_bytes),
 	NL_SESSION(RX_RECORDS, NL_UINT, rx_records),
 	NL_SESSION(RX_BYTES, NL_UINT, rx_bytes),
+	NL_SESSION(TX_REKEYS, NL_UINT, tx_rekeys),
+	NL_SESSION(RX_REKEYS, NL_UINT, rx_rekeys),
+	NL_SESSION(VERIFY, NL_UINT, verify),
+	NL_SESSION(PEER_SUBJECT, NL_STRING, peer_subject),
 	{ 0 },
 };
 
-static void nl_fill(const struct nl_field *field, const struct nlattr *attr, uint8_t *dst)
+static void nl_blob_wipe(struct itls_nl_blob *blob)
+{
+	if (blob->data)
+		explicit_bzero(blob->data, blob->len);
+	free(blob->data);
+	memset(blob, 0, sizeof(*blob));
+}
+
+static int nl_fill_blob(struct itls_nl_blob *blob, const void *src, size_t len)
+{
+	nl_blob_wipe(blob);
+	blob->data = malloc(len + 1);
+	if (!blob->data)
+		return -ENOMEM;
+	memcpy(blob->data, src, len);
+	blob->data[len] = '\0';
+	blob->len = len;
+	return 0;
+}
+
+static int nl_fill(const struct nl_field *field, const struct nlattr *attr, uint8_t *dst)
 {
 	const void *src = mnl_attr_get_payload(attr);
 	size_t len = mnl_attr_get_payload_len(attr);
@@ -438,27 +571,44 @@ static void nl_fill(const struct nl_field *field, const struct nlattr *attr, uin
 		break;
 	case NL_FLAG:
 		*(bool *)dst = true;
-		return;
+		return 0;
+	case NL_BLOB:
+		return nl_fill_blob((struct itls_nl_blob *)dst, src, len);
 	}
 	if (fits)
 		memcpy(dst, src, len);
+	return 0;
 }
 
-static void nl_parse(const struct nlmsghdr *nlh, const struct nl_field *fields, void *dst)
+/* Fails only without memory: a blob left out would mean something else. */
+static int nl_parse(const struct nlmsghdr *nlh, const struct nl_field *fields, void *dst)
 {
 	const struct nl_field *field;
 	const struct nlattr *attr;
+	int err = 0;
 
 	mnl_attr_for_each(attr, nlh, sizeof(struct genlmsghdr))
-		for (field = fields; field->type; field++)
+		for (field = fields; !err && field->type; field++)
 			if (field->type == mnl_attr_get_type(attr))
-				nl_fill(field, attr, (uint8_t *)dst + field->offset);
+				err = nl_fill(field, attr, (uint8_t *)dst + field->offset);
+	return err;
 }
 
 static int nl_parse_accept(const struct nlmsghdr *nlh, void *arg)
 {
-	nl_parse(nlh, nl_accept_fields, arg);
-	return 0;
+	struct itls_nl_request *req = arg;
+	int err = nl_parse(nlh, nl_accept_fields, req);
+
+	if (req->key.data)
+		explicit_bzero(mnl_nlmsg_get_payload(nlh), mnl_nlmsg_get_payload_len(nlh));
+	return err;
+}
+
+void itls_nl_request_wipe(struct itls_nl_request *req)
+{
+	nl_blob_wipe(&req->ca);
+	nl_blob_wipe(&req->cert);
+	nl_blob_wipe(&req->key);
 }
 
 int itls_nl_accept(struct itls_nl *nl, struct itls_nl_request *req)
@@ -469,6 +619,7 @@ int itls_nl_accept(struct itls_nl *nl, struct itls_nl_request *req)
 	memset(req, 0, sizeof(*req));
 	req->fd = -1;
 	req->owner_uid = UINT32_MAX;
+	req->role = ITLS_ROLE_SERVER;
 	err = nl_talk(nl, nl_begin(nl, nl->family, ITLS_CMD_ACCEPT, ITLS_GENL_VERSION, NLM_F_ACK),
 		      "take a handshake", nl_parse_accept, req);
 	if (!err && req->fd < 0)
@@ -478,7 +629,28 @@ int itls_nl_accept(struct itls_nl *nl, struct itls_nl_request *req)
 		close(req->fd);
 		req->fd = -1;
 	}
+	if (err)
+		itls_nl_request_wipe(req);
+	if (err == -ENOMEM)
+		nl_fail(nl, err, "itls: take a handshake: out of memory: free some");
 	return err;
+}
+
+/* What TLS 1.3 needs for new keys, and what is known of the peer. */
+static void nl_put_manners(struct nlmsghdr *nlh, const struct itls_nl_done *done)
+{
+	if (done->tx_secret)
+		mnl_attr_put(nlh, ITLS_A_DONE_TX_SECRET, done->secret_len, done->tx_secret);
+	if (done->rx_secret)
+		mnl_attr_put(nlh, ITLS_A_DONE_RX_SECRET, done->secret_len, done->rx_secret);
+	if (done->rekey_records)
+		mnl_attr_put_u64(nlh, ITLS_A_DONE_REKEY_RECORDS, done->rekey_records);
+	if (done->rekey_bytes)
+		mnl_attr_put_u64(nlh, ITLS_A_DONE_REKEY_BYTES, done->rekey_bytes);
+	if (done->verify)
+		mnl_attr_put_u8(nlh, ITLS_A_DONE_VERIFY, done->verify);
+	if (done->peer_subject)
+		mnl_attr_put_strz(nlh, ITLS_A_DONE_PEER_SUBJECT, done->peer_subject);
 }
 
 static void nl_put_done(struct nlmsghdr *nlh, const struct itls_nl_done *done)
@@ -503,6 +675,12 @@ static void nl_put_done(struct nlmsghdr *nlh, const struct itls_nl_done *done)
 		mnl_attr_put_u8(nlh, ITLS_A_DONE_ALERT_TX, done->alert_tx);
 	if (done->alert_rx >= 0)
 		mnl_attr_put_u8(nlh, ITLS_A_DONE_ALERT_RX, done->alert_rx);
+	nl_put_manners(nlh, done);
+}
+
+static bool nl_too_long(const char *text, size_t max)
+{
+	return text && strlen(text) > max;
 }
 
 int itls_nl_done(struct itls_nl *nl, const struct itls_nl_done *done)
@@ -512,8 +690,8 @@ int itls_nl_done(struct itls_nl *nl, const struct itls_nl_done *done)
 	int err;
 
 	if (done->prefix_len > ITLS_PREFIX_MAX || done->tx_len > 256 || done->rx_len > 256 ||
-	    (done->alpn && strlen(done->alpn) > ITLS_ALPN_MAX) ||
-	    (done->sni && strlen(done->sni) > ITLS_SNI_MAX))
+	    done->secret_len > ITLS_SECRET_MAX || nl_too_long(done->alpn, ITLS_ALPN_MAX) ||
+	    nl_too_long(done->sni, ITLS_SNI_MAX) || nl_too_long(done->peer_subject, ITLS_SUBJECT_MAX))
 		return nl_fail(nl, -EMSGSIZE, "itls: finish a handshake: a field is too long");
 	nlh = nl_begin(nl, nl->family, ITLS_CMD_DONE, ITLS_GENL_VERSION, NLM_F_ACK);
 	nl_put_done(nlh, done);
@@ -550,4 +728,14 @@ int itls_nl_sessions(struct itls_nl *nl, int (*each)(const struct itls_nl_sessio
 	err = nl_talk(nl, nl_begin(nl, nl->family, ITLS_CMD_SESSION_GET, ITLS_GENL_VERSION, NLM_F_DUMP),
 		      "list sessions", nl_parse_session, &walk);
 	return walk.ret ? walk.ret : err;
+}
+
+int itls_nl_rekey(struct itls_nl *nl, uint32_t id, bool ask_peer)
+{
+	struct nlmsghdr *nlh = nl_begin(nl, nl->family, ITLS_CMD_REKEY, ITLS_GENL_VERSION, NLM_F_ACK);
+
+	mnl_attr_put_u32(nlh, ITLS_A_REKEY_ID, id);
+	if (ask_peer)
+		mnl_attr_put(nlh, ITLS_A_REKEY_PEER, 0, NULL);
+	return nl_talk(nl, nlh, "change the key of a session", NULL, NULL);
 }

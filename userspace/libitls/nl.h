@@ -19,7 +19,16 @@
 
 struct itls_nl;
 
-/* One handshake to do, as ACCEPT gave it.  The caller owns fd. */
+/* Bytes on the heap, a NUL behind them; data NULL: none were given. */
+struct itls_nl_blob {
+	uint8_t *data;
+	size_t len;
+};
+
+/*
+ * One handshake to do, as ACCEPT gave it.  The caller owns fd, and the blobs:
+ * itls_nl_request_wipe().
+ */
 struct itls_nl_request {
 	uint32_t id;
 	int fd;
@@ -30,6 +39,11 @@ struct itls_nl_request {
 	char profile[ITLS_PROFILE_MAX + 1];
 	struct sockaddr_storage local;
 	struct sockaddr_storage peer;
+	uint8_t role;		/* enum itls_role; a kernel that names none means SERVER */
+	char server_name[ITLS_SNI_MAX + 1];
+	struct itls_nl_blob ca;	/* PEM, of clients */
+	struct itls_nl_blob cert;
+	struct itls_nl_blob key;
 };
 
 /* How a handshake ended.  tx and rx point to tls12_crypto_info_* bytes. */
@@ -48,6 +62,13 @@ struct itls_nl_done {
 	size_t prefix_len;
 	int alert_tx;		/* -1: none */
 	int alert_rx;
+	const void *tx_secret;	/* traffic secrets of TLS 1.3, or NULL */
+	const void *rx_secret;
+	size_t secret_len;	/* of each */
+	uint64_t rekey_records;	/* 0: the module's; the same for bytes */
+	uint64_t rekey_bytes;
+	uint8_t verify;		/* enum itls_verify */
+	const char *peer_subject; /* NULL: none */
 };
 
 struct itls_nl_session {
@@ -69,7 +90,16 @@ struct itls_nl_session {
 	bool resumed;
 	uint32_t age_ms;
 	uint64_t tx_records, tx_bytes, rx_records, rx_bytes;
+	uint32_t tx_rekeys, rx_rekeys;
+	uint8_t verify;		/* enum itls_verify */
+	char peer_subject[ITLS_SUBJECT_MAX + 1];
 };
+
+/*
+ * A client got a NewSessionTicket, @len bytes with its header.  Called from
+ * inside other functions of this file: it must not call them itself.
+ */
+typedef void (*itls_nl_ticket_fn)(uint32_t id, const void *message, size_t len, void *arg);
 
 /* Opens a socket and resolves the family.  -ENOENT: module not loaded. */
 int itls_nl_open(struct itls_nl **nlp);
@@ -78,15 +108,29 @@ const char *itls_nl_error(const struct itls_nl *nl);
 
 /* Becomes an agent: joins the group "agent" and registers.  -EPERM: needs CAP_NET_ADMIN. */
 int itls_nl_agent(struct itls_nl *nl);
+/* Who is told of tickets; without it they are dropped.  Before itls_nl_agent(). */
+void itls_nl_on_ticket(struct itls_nl *nl, itls_nl_ticket_fn fn, void *arg);
 /* The descriptor on which READY notifications arrive, for poll. */
 int itls_nl_fd(const struct itls_nl *nl);
-/* Reads and drops waiting notifications, without blocking.  -ENOBUFS: some were lost; ACCEPT anyway. */
+/* The one on which tickets arrive, the same way. */
+int itls_nl_ticket_fd(const struct itls_nl *nl);
+/*
+ * Reads what waits on both, without blocking: drops notifications, hands
+ * tickets over.  -ENOBUFS: some were lost; ACCEPT anyway.
+ */
 int itls_nl_drain(struct itls_nl *nl);
 /* Takes one waiting handshake.  -EAGAIN: none waits. */
 int itls_nl_accept(struct itls_nl *nl, struct itls_nl_request *req);
+/* Wipes and frees the blobs; fd is left alone. */
+void itls_nl_request_wipe(struct itls_nl_request *req);
 /* Ends one handshake.  -ESRCH: it had ended already (deadline, peer or server gone). */
 int itls_nl_done(struct itls_nl *nl, const struct itls_nl_done *done);
 /* Calls each for every session; stops and returns what it returns if not 0. */
 int itls_nl_sessions(struct itls_nl *nl, int (*each)(const struct itls_nl_session *s, void *arg), void *arg);
+/*
+ * Changes the sending key of a session; @ask_peer: and asks the peer to change
+ * its own.  -ESRCH: no such session, -EOPNOTSUPP: it cannot.
+ */
+int itls_nl_rekey(struct itls_nl *nl, uint32_t id, bool ask_peer);
 
 #endif
