@@ -1,40 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The handshake engine: GnuTLS over a channel descriptor.
+ * The handshake engine: GnuTLS over a channel.
  *
- * Output: GnuTLS hands over whole flights; what the descriptor does not take
- * is kept here, so GnuTLS never sees a short write.  A handshake is done only
- * when that rest is gone: the TLS 1.2 Finished and the TLS 1.3 session tickets
- * count in the sequence number that the kernel goes on with, so they must be on
- * the wire before.
- *
- * Input: GnuTLS reads one record header, then one body, and nothing ahead; what
- * follows the client's Finished stays in the kernel.  Both a step and the
- * whole handshake read a bounded number of bytes: one client cannot hold the
- * loop, nor feed us without end.
+ * A handshake is done only when all its output is gone: the TLS 1.2 Finished
+ * and the TLS 1.3 session tickets count in the sequence number that the kernel
+ * goes on with, so they must be on the wire before.
  *
  * GnuTLS's own kTLS never starts on a session with transport functions of the
  * application; finish() checks all the same.
  */
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
 #include <gnutls/gnutls.h>
 #include <gnutls/socket.h>
 #include <linux/itls.h>
 
+#include "channel.h"
 #include "handshake.h"
 #include "log.h"
 #include "profile.h"
 
-#define HANDSHAKE_STEP_MAX	(32 * 1024)	/* bytes read in one step */
-#define HANDSHAKE_READ_MAX	(256 * 1024)	/* and in all */
-#define HANDSHAKE_WRITE_MAX	(256 * 1024)	/* unsent output */
 #define HANDSHAKE_WARNINGS_MAX	4
 #define HANDSHAKE_RECORD	16384
 
@@ -44,150 +32,19 @@
 
 struct handshake {
 	gnutls_session_t session;
+	struct channel channel;
 	struct profile *profile;
-	int fd;
 	bool finished;		/* GnuTLS is; output may still wait */
-	bool eof;		/* the client sent FIN */
-	int io_err;		/* of the descriptor, positive */
 	int error;		/* of GnuTLS, 0: none */
 	int warnings;
 	int alert_tx;
 	int alert_rx;
-	size_t step_read;
-	size_t total_read;
-	uint8_t *out;		/* unsent output */
-	size_t out_len;
-	size_t out_off;
 	uint8_t *prefix;
 	char *text;
 	char alpn[ITLS_ALPN_MAX + 1];
 	char sni[ITLS_SNI_MAX + 1];
 	struct handshake_result result;
 };
-
-/* Output */
-
-static int out_flush(struct handshake *h)
-{
-	ssize_t put;
-
-	while (h->out_off < h->out_len) {
-		put = write(h->fd, h->out + h->out_off, h->out_len - h->out_off);
-		if (put < 0 && errno == EINTR)
-			continue;
-		if (put < 0 && errno == EAGAIN)
-			return -EAGAIN;
-		if (put < 0) {
-			h->io_err = errno;
-			return -errno;
-		}
-		h->out_off += put;
-	}
-	h->out_off = 0;
-	h->out_len = 0;
-	return 0;
-}
-
-static int out_append(struct handshake *h, const uint8_t *data, size_t len)
-{
-	uint8_t *grown;
-
-	if (h->out_len + len > HANDSHAKE_WRITE_MAX)
-		return -ENOBUFS;
-	grown = realloc(h->out, h->out_len + len);
-	if (!grown)
-		return -ENOMEM;
-	memcpy(grown + h->out_len, data, len);
-	h->out = grown;
-	h->out_len += len;
-	return 0;
-}
-
-/* Keeps what is left of @iov after its first @sent bytes. */
-static int out_keep(struct handshake *h, const giovec_t *iov, int count, size_t sent)
-{
-	int i, err;
-
-	for (i = 0; i < count; i++) {
-		size_t skip = sent < iov[i].iov_len ? sent : iov[i].iov_len;
-
-		sent -= skip;
-		if (skip == iov[i].iov_len)
-			continue;
-		err = out_append(h, (const uint8_t *)iov[i].iov_base + skip, iov[i].iov_len - skip);
-		if (err)
-			return err;
-	}
-	return 0;
-}
-
-static ssize_t channel_push(gnutls_transport_ptr_t ptr, const giovec_t *iov, int count)
-{
-	struct handshake *h = ptr;
-	size_t total = 0;
-	ssize_t put = 0;
-	int i, err;
-
-	for (i = 0; i < count; i++)
-		total += iov[i].iov_len;
-	if (h->out_len == 0) {
-		do {
-			put = writev(h->fd, iov, count);
-		} while (put < 0 && errno == EINTR);
-		if (put < 0 && errno != EAGAIN) {
-			h->io_err = errno;
-			gnutls_transport_set_errno(h->session, EIO);
-			return -1;
-		}
-	}
-	err = out_keep(h, iov, count, put > 0 ? put : 0);
-	if (err) {
-		h->io_err = -err;
-		gnutls_transport_set_errno(h->session, EIO);
-		return -1;
-	}
-	return total;
-}
-
-/* Input */
-
-static ssize_t pull_error(struct handshake *h, int err)
-{
-	if (err != EAGAIN)
-		h->io_err = err;
-	gnutls_transport_set_errno(h->session, err == EAGAIN ? EAGAIN : EIO);
-	return -1;
-}
-
-static ssize_t channel_pull(gnutls_transport_ptr_t ptr, void *data, size_t len)
-{
-	struct handshake *h = ptr;
-	ssize_t got;
-
-	if (h->total_read >= HANDSHAKE_READ_MAX)
-		return pull_error(h, EPROTO);
-	if (h->step_read >= HANDSHAKE_STEP_MAX)
-		return pull_error(h, EAGAIN); /* the rest is still readable: the loop calls again */
-	do {
-		got = read(h->fd, data, len);
-	} while (got < 0 && errno == EINTR);
-	if (got < 0)
-		return pull_error(h, errno);
-	h->eof = got == 0; /* inside a record GnuTLS calls it a bad length */
-	h->step_read += got;
-	h->total_read += got;
-	return got;
-}
-
-/* GnuTLS asks only where it would wait, and nothing here may wait. */
-static int channel_pull_timeout(gnutls_transport_ptr_t ptr, unsigned int ms)
-{
-	struct handshake *h = ptr;
-	struct pollfd pfd = { .fd = h->fd, .events = POLLIN };
-
-	(void)ms;
-	return poll(&pfd, 1, 0);
-}
 
 /* Extensions that would bind us to short records */
 
@@ -242,7 +99,7 @@ int handshake_setup(bool debug)
 	return 0;
 }
 
-static int session_new(struct handshake *h)
+static int session_new(struct handshake *h, int fd)
 {
 	int ret = gnutls_init(&h->session, GNUTLS_SERVER | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL);
 
@@ -250,10 +107,7 @@ static int session_new(struct handshake *h)
 		h->session = NULL;
 		return ret;
 	}
-	gnutls_transport_set_ptr(h->session, h);
-	gnutls_transport_set_vec_push_function(h->session, channel_push);
-	gnutls_transport_set_pull_function(h->session, channel_pull);
-	gnutls_transport_set_pull_timeout_function(h->session, channel_pull_timeout);
+	channel_attach(&h->channel, h->session, fd);
 	gnutls_certificate_server_set_request(h->session, GNUTLS_CERT_IGNORE);
 	ret = refuse_short_records(h->session);
 	return ret ? ret : profile_apply(h->profile, h->session);
@@ -266,10 +120,9 @@ int handshake_new(struct handshake **hp, struct profile *profile, int fd)
 	if (!h)
 		return -ENOMEM;
 	h->profile = profile_ref(profile);
-	h->fd = fd;
 	h->alert_tx = -1;
 	h->alert_rx = -1;
-	if (session_new(h) < 0) {
+	if (session_new(h, fd) < 0) {
 		handshake_free(h);
 		return -EIO;
 	}
@@ -287,7 +140,7 @@ void handshake_free(struct handshake *h)
 	if (h->prefix)
 		gnutls_memset(h->prefix, 0, ITLS_PREFIX_MAX);
 	free(h->prefix);
-	free(h->out);
+	channel_clear(&h->channel);
 	gnutls_free(h->text);
 	gnutls_memset(h, 0, sizeof(*h));
 	free(h);
@@ -383,8 +236,8 @@ static void send_alert(struct handshake *h, int error)
 
 	if (alert < 0 || gnutls_alert_send(h->session, level, alert) < 0)
 		return;
-	out_flush(h);
-	if (!h->io_err)
+	channel_flush(&h->channel);
+	if (!h->channel.io_err)
 		h->alert_tx = alert;
 }
 
@@ -407,9 +260,9 @@ static int io_status(int io_err)
 static int failed(struct handshake *h, int error)
 {
 	h->error = error;
-	if (h->io_err)
-		return io_status(h->io_err);
-	if (h->eof || error == GNUTLS_E_PREMATURE_TERMINATION)
+	if (h->channel.io_err)
+		return io_status(h->channel.io_err);
+	if (h->channel.eof || error == GNUTLS_E_PREMATURE_TERMINATION)
 		return -ECONNRESET;
 	if (error == GNUTLS_E_FATAL_ALERT_RECEIVED) {
 		h->alert_rx = gnutls_alert_get(h->session);
@@ -437,8 +290,8 @@ int handshake_step(struct handshake *h)
 {
 	int err, ret;
 
-	h->step_read = 0;
-	err = out_flush(h);
+	channel_step(&h->channel);
+	err = channel_flush(&h->channel);
 	if (err)
 		return err == -EAGAIN ? err : failed(h, GNUTLS_E_PUSH_ERROR);
 	if (h->finished)
@@ -455,13 +308,13 @@ int handshake_step(struct handshake *h)
 		return err;
 	}
 	h->finished = true;
-	err = out_flush(h);
+	err = channel_flush(&h->channel);
 	return err && err != -EAGAIN ? failed(h, GNUTLS_E_PUSH_ERROR) : err;
 }
 
 uint32_t handshake_events(const struct handshake *h)
 {
-	return h->out_len ? EPOLLOUT : EPOLLIN;
+	return channel_is_full(&h->channel) ? EPOLLOUT : EPOLLIN;
 }
 
 const struct handshake_result *handshake_result(const struct handshake *h)
@@ -473,9 +326,9 @@ const char *handshake_text(struct handshake *h)
 {
 	if (h->error && h->alert_rx >= 0)
 		return gnutls_alert_get_name(h->alert_rx);
-	if (h->io_err)
-		return strerror(h->io_err);
-	if (h->eof)
+	if (h->channel.io_err)
+		return strerror(h->channel.io_err);
+	if (h->channel.eof)
 		return "connection closed by the client";
 	if (h->error)
 		return gnutls_strerror(h->error);
