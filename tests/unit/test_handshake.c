@@ -129,7 +129,13 @@ static struct profiles *profiles(const char *options)
 
 /* One connection */
 
+struct secrets {
+	uint8_t tx[64], rx[64];
+	size_t len;
+};
+
 struct pair {
+	struct secrets secrets;		/* the client's */
 	int client_fd, server_fd;
 	gnutls_session_t client;
 	gnutls_certificate_credentials_t creds;
@@ -152,6 +158,22 @@ static void pair_open(struct pair *p, const struct profiles *set)
 	profile_put(profile);
 }
 
+/* The client's own view of the traffic secrets. */
+static int keep_secrets(gnutls_session_t session, gnutls_record_encryption_level_t level, const void *read,
+			const void *write, size_t size)
+{
+	struct pair *p = gnutls_session_get_ptr(session);
+
+	if (level != GNUTLS_ENCRYPTION_LEVEL_APPLICATION)
+		return 0;
+	if (write)
+		memcpy(p->secrets.tx, write, size);
+	if (read)
+		memcpy(p->secrets.rx, read, size);
+	p->secrets.len = size;
+	return 0;
+}
+
 static void pair_client(struct pair *p, const char *priority, const char *alpn, const char *sni,
 			const gnutls_datum_t *session)
 {
@@ -168,6 +190,8 @@ static void pair_client(struct pair *p, const char *priority, const char *alpn, 
 	if (session)
 		gnutls_session_set_data(p->client, session->data, session->size);
 	gnutls_transport_set_int(p->client, p->client_fd);
+	gnutls_session_set_ptr(p->client, p);
+	gnutls_handshake_set_secret_function(p->client, keep_secrets);
 }
 
 static void pair_close(struct pair *p)
@@ -475,6 +499,18 @@ static bool nonce_is_sequence(const union keys *k)
 	return get64(view.seq) == 1 && (!view.salt_len || get64(view.iv) == 1);
 }
 
+/* What the server sends, the client receives; TLS 1.2 has none (RFC 8446, 7.1). */
+static bool secrets_agree(const struct pair *p)
+{
+	const struct handshake_result *r = handshake_result(p->server);
+	size_t len = r->tx.info.cipher_type == TLS_CIPHER_AES_GCM_256 ? 48 : 32;
+
+	if (r->tx.info.version == TLS_1_2_VERSION)
+		return !r->secret_len && !p->secrets.len;
+	return r->secret_len == len && p->secrets.len == len && !memcmp(r->tx_secret, p->secrets.rx, len) &&
+	       !memcmp(r->rx_secret, p->secrets.tx, len) && memcmp(r->rx_secret, r->tx_secret, len);
+}
+
 static void get_ticket(struct pair *p, gnutls_datum_t *ticket)
 {
 	char buf[16];
@@ -497,6 +533,7 @@ static void test_suite(size_t i, const struct profiles *set)
 	check(r->tx.info.version == suites[i].version && r->rx.info.version == suites[i].version &&
 	      r->tx.info.cipher_type == suites[i].cipher && r->rx.info.cipher_type == suites[i].cipher,
 	      "%s: version and cipher", name);
+	check(secrets_agree(&p), "%s: the traffic secrets are the client's", name);
 	check(r->tx_len == key_view(&r->tx).size && r->rx_len == key_view(&r->rx).size, "%s: length of the keys", name);
 	if (suites[i].version == TLS_1_2_VERSION)
 		check(nonce_is_sequence(&r->tx) && nonce_is_sequence(&r->rx),
@@ -513,6 +550,7 @@ static void test_suite(size_t i, const struct profiles *set)
 	check(pair_run(&p) == 0 && handshake_result(p.server)->resumed && gnutls_session_is_resumed(p.client),
 	      "%s: resumed by ticket", name);
 	check(!handshake_result(p.server)->alpn, "%s: no ALPN without an offer", name);
+	check(secrets_agree(&p), "%s: resumed, with secrets", name);
 	keys_work(&p, "resumed");
 	pair_close(&p);
 	gnutls_free(ticket.data);

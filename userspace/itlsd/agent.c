@@ -157,6 +157,11 @@ static void fill_success(const struct conn *conn, struct itls_nl_done *done)
 	done->tx_len = r->tx_len;
 	done->rx = &r->rx;
 	done->rx_len = r->rx_len;
+	if (r->secret_len) {
+		done->tx_secret = r->tx_secret;
+		done->rx_secret = r->rx_secret;
+		done->secret_len = r->secret_len;
+	}
 	done->alpn = r->alpn;
 	done->sni = r->sni;
 	done->resumed = r->resumed;

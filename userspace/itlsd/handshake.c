@@ -34,6 +34,8 @@ struct handshake {
 	gnutls_session_t session;
 	struct channel channel;
 	struct profile *profile;
+	bool have_tx_secret;
+	bool have_rx_secret;
 	bool finished;		/* GnuTLS is; output may still wait */
 	int error;		/* of GnuTLS, 0: none */
 	int warnings;
@@ -82,6 +84,39 @@ static int refuse_short_records(gnutls_session_t session)
 	return ret;
 }
 
+/* Traffic secrets */
+
+/*
+ * Called as GnuTLS changes keys; a server's two come one after the other.  The
+ * first secrets of application data are what KeyUpdate goes on from (RFC 8446, 7.2).
+ */
+static int secrets_ready(gnutls_session_t session, gnutls_record_encryption_level_t level, const void *read,
+			 const void *write, size_t size)
+{
+	struct handshake *h = gnutls_session_get_ptr(session);
+	struct handshake_result *r = &h->result;
+
+	if (level != GNUTLS_ENCRYPTION_LEVEL_APPLICATION)
+		return 0;
+	if (size > ITLS_SECRET_MAX || (r->secret_len && r->secret_len != size))
+		return GNUTLS_E_INTERNAL_ERROR;
+	r->secret_len = size;
+	if (write)
+		memcpy(r->tx_secret, write, size);
+	if (read)
+		memcpy(r->rx_secret, read, size);
+	h->have_tx_secret |= write != NULL;
+	h->have_rx_secret |= read != NULL;
+	return 0;
+}
+
+static bool secrets_are_whole(const struct handshake *h)
+{
+	if (h->result.tx.info.version != TLS_1_3_VERSION)
+		return !h->result.secret_len;
+	return h->have_tx_secret && h->have_rx_secret;
+}
+
 /* Life */
 
 static void gnutls_line(int level, const char *text)
@@ -108,6 +143,8 @@ static int session_new(struct handshake *h, int fd)
 		return ret;
 	}
 	channel_attach(&h->channel, h->session, fd);
+	gnutls_session_set_ptr(h->session, h);
+	gnutls_handshake_set_secret_function(h->session, secrets_ready);
 	gnutls_certificate_server_set_request(h->session, GNUTLS_CERT_IGNORE);
 	ret = refuse_short_records(h->session);
 	return ret ? ret : profile_apply(h->profile, h->session);
@@ -195,7 +232,7 @@ static int take_keys(struct handshake *h)
 		return -EIO;
 	h->result.tx_len = tx;
 	h->result.rx_len = rx;
-	return 0;
+	return secrets_are_whole(h) ? 0 : -EIO;
 }
 
 static int finish(struct handshake *h)

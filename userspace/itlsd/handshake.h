@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <linux/itls.h>
+
 #include "keys.h"
 
 struct handshake;
@@ -21,6 +23,9 @@ struct handshake_result {
 	union keys rx;
 	size_t tx_len;
 	size_t rx_len;
+	uint8_t tx_secret[ITLS_SECRET_MAX]; /* traffic secrets, TLS 1.3 */
+	uint8_t rx_secret[ITLS_SECRET_MAX];
+	size_t secret_len;		/* of each, 0: none */
 	const char *alpn;		/* NULL: none; the same for sni */
 	const char *sni;
 	bool resumed;
