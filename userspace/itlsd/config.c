@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Parser of itlsd.conf(5): sections, "key = value" lines, comments.
+ * Parser of itlsd.conf(5): sections, "key = value" lines, comments.  What the
+ * values mean is read in values.c.
  *
  * The INI libraries at hand report only the first syntax error, do not tell of
  * sections without keys, or lose line numbers; administrators want all
@@ -11,7 +12,6 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,8 +22,7 @@
 
 #include "config.h"
 #include "log.h"
-
-#define CONFIG_SEPARATORS ", \t"
+#include "values.h"
 
 enum config_section { SECTION_NONE, SECTION_DAEMON, SECTION_PROFILE, SECTION_BROKEN };
 
@@ -118,7 +117,7 @@ void config_warning(struct config *cfg, int line, const char *fmt, ...)
 	va_end(ap);
 }
 
-/* Values */
+/* Lines */
 
 static char *parser_copy(struct config_parser *p, const char *text)
 {
@@ -127,183 +126,6 @@ static char *parser_copy(struct config_parser *p, const char *text)
 	p->oom |= !copy;
 	return copy;
 }
-
-/* Appends to an array of pointers or ids that grows by one; NULL: no memory. */
-static void *parser_grow(struct config_parser *p, void **array, size_t *count, size_t size)
-{
-	void *grown = reallocarray(*array, *count + 1, size);
-
-	if (!grown) {
-		p->oom = true;
-		return NULL;
-	}
-	*array = grown;
-	return (char *)grown + size * (*count)++;
-}
-
-/* A path is relative to the directory of the configuration file. */
-static void parse_path(struct config_parser *p, struct config_value *value)
-{
-	const char *slash = strrchr(p->cfg->path, '/');
-	char *joined;
-
-	if (!value->text || value->text[0] == '/' || !slash)
-		return;
-	if (asprintf(&joined, "%.*s/%s", (int)(slash - p->cfg->path), p->cfg->path, value->text) < 0) {
-		p->oom = true;
-		return;
-	}
-	free(value->text);
-	value->text = joined;
-}
-
-static bool parse_bool(struct config_parser *p, const struct config_value *value, bool otherwise)
-{
-	if (!value->text)
-		return otherwise;
-	if (!strcmp(value->text, "yes") || !strcmp(value->text, "no"))
-		return value->text[0] == 'y';
-	config_error(p->cfg, value->line, "'%s' is neither 'yes' nor 'no': write one of them", value->text);
-	return otherwise;
-}
-
-static void parse_version(struct config_parser *p, struct config_profile *profile)
-{
-	const struct config_value *value = &profile->min_version_value;
-
-	profile->min_version = CONFIG_TLS_1_2;
-	if (!value->text || !strcmp(value->text, "1.2"))
-		return;
-	if (!strcmp(value->text, "1.3"))
-		profile->min_version = CONFIG_TLS_1_3;
-	else
-		config_error(p->cfg, value->line, "TLS version '%s' is not offered: write 1.2 or 1.3",
-			     value->text);
-}
-
-static void parse_alpn_name(struct config_parser *p, struct config_profile *profile, const char *name)
-{
-	int line = profile->alpn_value.line;
-	char **slot;
-	size_t i;
-
-	if (strlen(name) > ITLS_ALPN_MAX) {
-		config_error(p->cfg, line, "protocol name longer than %d bytes: shorten it", ITLS_ALPN_MAX);
-		return;
-	}
-	for (i = 0; i < profile->n_alpn; i++) {
-		if (strcmp(profile->alpn[i], name))
-			continue;
-		config_error(p->cfg, line, "protocol '%s' is listed twice: remove one", name);
-		return;
-	}
-	slot = parser_grow(p, (void **)&profile->alpn, &profile->n_alpn, sizeof(*slot));
-	if (slot)
-		*slot = parser_copy(p, name);
-}
-
-static bool parse_uid(const char *name, uid_t *uid)
-{
-	const struct passwd *pw;
-	unsigned long number;
-	char *end;
-
-	if (isdigit((unsigned char)name[0])) {
-		errno = 0;
-		number = strtoul(name, &end, 10);
-		*uid = number;
-		return !errno && !*end && number < UINT32_MAX;
-	}
-	pw = getpwnam(name);
-	if (pw)
-		*uid = pw->pw_uid;
-	return pw;
-}
-
-static void parse_owner(struct config_parser *p, struct config_profile *profile, const char *name)
-{
-	uid_t *slot;
-	uid_t uid;
-
-	if (!parse_uid(name, &uid)) {
-		config_error(p->cfg, profile->owners_value.line,
-			     "no user '%s': create it, or write a user name or number that exists", name);
-		return;
-	}
-	slot = parser_grow(p, (void **)&profile->owners, &profile->n_owners, sizeof(*slot));
-	if (slot)
-		*slot = uid;
-}
-
-static void parse_list(struct config_parser *p, struct config_profile *profile,
-		       const struct config_value *value,
-		       void (*each)(struct config_parser *p, struct config_profile *profile,
-				    const char *word))
-{
-	char *copy, *word, *save;
-
-	if (!value->text)
-		return;
-	copy = parser_copy(p, value->text);
-	if (!copy)
-		return;
-	for (word = strtok_r(copy, CONFIG_SEPARATORS, &save); word;
-	     word = strtok_r(NULL, CONFIG_SEPARATORS, &save))
-		each(p, profile, word);
-	free(copy);
-}
-
-static void parse_profile_values(struct config_parser *p, struct config_profile *profile)
-{
-	if (!profile->certificate.line)
-		config_error(p->cfg, profile->line,
-			     "[profile %s] has no certificate: add 'certificate = FILE' (PEM, chain included)",
-			     profile->name);
-	if (!profile->key.line)
-		config_error(p->cfg, profile->line, "[profile %s] has no key: add 'key = FILE' (PEM)",
-			     profile->name);
-	parse_path(p, &profile->certificate);
-	parse_path(p, &profile->key);
-	parse_list(p, profile, &profile->alpn_value, parse_alpn_name);
-	parse_list(p, profile, &profile->owners_value, parse_owner);
-	profile->tickets = parse_bool(p, &profile->tickets_value, true);
-	parse_version(p, profile);
-}
-
-static void parse_daemon_values(struct config_parser *p)
-{
-	static const struct { const char *name; int level; } levels[] = {
-		{ "error", LOG_LEVEL_ERROR },
-		{ "warning", LOG_LEVEL_WARNING },
-		{ "info", LOG_LEVEL_INFO },
-		{ "debug", LOG_LEVEL_DEBUG },
-	};
-	const struct config_value *value = &p->cfg->log_level_value;
-	unsigned long number;
-	char *end;
-	size_t i;
-
-	for (i = 0; value->text && i < sizeof(levels) / sizeof(levels[0]); i++)
-		if (!strcmp(value->text, levels[i].name))
-			break;
-	if (value->text && i == sizeof(levels) / sizeof(levels[0]))
-		config_error(p->cfg, value->line,
-			     "no log level '%s': write error, warning, info or debug", value->text);
-	else if (value->text)
-		p->cfg->log_level = levels[i].level;
-
-	value = &p->cfg->max_handshakes_value;
-	if (!value->text)
-		return;
-	number = strtoul(value->text, &end, 10);
-	if (!isdigit((unsigned char)value->text[0]) || *end || number < 1 || number > 1000000)
-		config_error(p->cfg, value->line, "max_handshakes '%s': write a number from 1 to 1000000",
-			     value->text);
-	else
-		p->cfg->max_handshakes = number;
-}
-
-/* Lines */
 
 static char *trim(char *text)
 {
@@ -492,7 +314,6 @@ static int config_new(const char *path, struct config **cfgp)
 int config_parse(const char *path, const char *text, size_t len, struct config **cfgp)
 {
 	struct config_parser p = { 0 };
-	struct config_profile *profile;
 	char *copy = malloc(len + 1);
 	int err = -ENOMEM;
 
@@ -502,9 +323,7 @@ int config_parse(const char *path, const char *text, size_t len, struct config *
 		goto out;
 	memcpy(copy, text, len);
 	parse_text(&p, copy, len);
-	for (profile = p.cfg->profiles; profile; profile = profile->next)
-		parse_profile_values(&p, profile);
-	parse_daemon_values(&p);
+	p.oom |= values_read(p.cfg) != 0;
 	if (!p.cfg->profiles && !p.cfg->n_errors)
 		config_error(p.cfg, 0, "no profile: add a [profile NAME] section with certificate and key");
 	if (p.oom) {
