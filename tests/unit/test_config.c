@@ -14,7 +14,8 @@
 
 #define GOOD "[profile a]\ncertificate = /c\nkey = /k\n"
 
-#define PROFILE_KEYS "certificate, key, priority, alpn, owners, tickets, min_version"
+#define PROFILE_KEYS "certificate, key, priority, alpn, owners, tickets, min_version, rekey_records, rekey_bytes"
+#define SUFFIXES "K, M and G stand for powers of 1024"
 #define NAME64 "0123456789012345678901234567890123456789012345678901234567890123"
 
 static unsigned int n_tests, n_failed;
@@ -91,6 +92,18 @@ static const struct {
 	  "/etc/t.conf:4: no user '4294967295': create it, or write a user name or number that exists\n"
 	  "/etc/t.conf:4: no user '1x': create it, or write a user name or number that exists\n"
 	  "/etc/t.conf:4: no user '-1': create it, or write a user name or number that exists\n" },
+	{ "rekeys that are no numbers", GOOD "rekey_records = many\nrekey_bytes = 1T\n",
+	  "/etc/t.conf:4: rekey_records 'many': write a number from 1 to 16M; " SUFFIXES "\n"
+	  "/etc/t.conf:5: rekey_bytes '1T': write a number from 1 to 256G; " SUFFIXES "\n" },
+	{ "rekeys out of range", GOOD "rekey_records = 16777217\nrekey_bytes = 257G\n",
+	  "/etc/t.conf:4: rekey_records '16777217': write a number from 1 to 16M; " SUFFIXES "\n"
+	  "/etc/t.conf:5: rekey_bytes '257G': write a number from 1 to 256G; " SUFFIXES "\n" },
+	{ "rekeys after nothing, and beyond 64 bits", GOOD "rekey_records = 0\nrekey_bytes = 18446744073709551617\n",
+	  "/etc/t.conf:4: rekey_records '0': write a number from 1 to 16M; " SUFFIXES "\n"
+	  "/etc/t.conf:5: rekey_bytes '18446744073709551617': write a number from 1 to 256G; " SUFFIXES "\n" },
+	{ "rekeys with too many suffixes", GOOD "rekey_records = 1KK\nrekey_bytes = -1\n",
+	  "/etc/t.conf:4: rekey_records '1KK': write a number from 1 to 16M; " SUFFIXES "\n"
+	  "/etc/t.conf:5: rekey_bytes '-1': write a number from 1 to 256G; " SUFFIXES "\n" },
 	{ "protocol twice", GOOD "alpn = h2, h2\n",
 	  "/etc/t.conf:4: protocol 'h2' is listed twice: remove one\n" },
 	{ "bad log level", GOOD "[itlsd]\nlog_level = loud\n",
@@ -132,7 +145,8 @@ static void test_values(void)
 	static const char text[] =
 		"[itlsd]\nlog_level = debug\nmax_handshakes = 7\n"
 		"[profile web-1.a_b]\ncertificate = tls/c.pem\nkey = /k\npriority = SECURE128:%X=1\n"
-		"alpn = h2, http/1.1\nowners = root 4242\ntickets = no\nmin_version = 1.3\n" GOOD;
+		"alpn = h2, http/1.1\nowners = root 4242\ntickets = no\nmin_version = 1.3\n"
+		"rekey_records = 16M\nrekey_bytes = 256G\n" GOOD "rekey_records = 7\nrekey_bytes = 3K\n";
 	struct config *cfg = parse(text, sizeof(text) - 1);
 	struct config_profile *p = cfg->profiles;
 
@@ -146,7 +160,9 @@ static void test_values(void)
 	check(p->n_alpn == 2 && !strcmp(p->alpn[0], "h2") && !strcmp(p->alpn[1], "http/1.1"), "values: alpn", "");
 	check(p->n_owners == 2 && p->owners[0] == 0 && p->owners[1] == 4242, "values: owners", "");
 	check(!p->tickets && p->min_version == CONFIG_TLS_1_3, "values: tickets and min_version", "");
+	check(p->rekey_records == 1 << 24 && p->rekey_bytes == 1ULL << 38, "values: rekeys", "");
 	p = p->next;
+	check(p->rekey_records == 7 && p->rekey_bytes == 3072, "values: rekeys, plain and with K", "");
 	check(p->tickets && p->min_version == CONFIG_TLS_1_2 && !p->n_alpn && !p->n_owners,
 	      "defaults", "");
 	config_free(cfg);

@@ -951,6 +951,23 @@ static void test_lacking(void)
 	profiles_free(set);
 }
 
+static void test_rekeys(void)
+{
+	struct profiles *set = profiles("rekey_records = 3\nrekey_bytes = 2K\n"), *plain = profiles("");
+	struct profile *profile = profiles_get(set, "p");
+	uint64_t records, bytes;
+
+	profile_rekey(profile, &records, &bytes);
+	check(records == 3 && bytes == 2048, "rekeys go with the profile");
+	profile_put(profile);
+	profile = profiles_get(plain, "p");
+	profile_rekey(profile, &records, &bytes);
+	check(!records && !bytes, "no rekeys named: the module's");
+	profile_put(profile);
+	profiles_free(set);
+	profiles_free(plain);
+}
+
 /* What only GnuTLS can tell about a configuration. */
 static void test_profiles(void)
 {
@@ -988,6 +1005,7 @@ static void test_profiles(void)
 		profiles_free(set);
 	}
 	test_lacking();
+	test_rekeys();
 	set = profiles("owners = 4242\n");
 	profile = profiles_get(set, "p");
 	check(profile_allows(profile, 0) && profile_allows(profile, 4242) && !profile_allows(profile, 1000),

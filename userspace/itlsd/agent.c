@@ -167,6 +167,7 @@ static void fill_success(const struct conn *conn, struct itls_nl_done *done)
 	done->resumed = r->resumed;
 	done->prefix = r->prefix;
 	done->prefix_len = r->prefix_len;
+	profile_rekey(conn->profile, &done->rekey_records, &done->rekey_bytes);
 }
 
 /* What the administrator has to mend is told at once, but not over and over. */

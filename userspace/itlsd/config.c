@@ -40,6 +40,8 @@ static const struct config_key config_profile_keys[] = {
 	{ "owners", offsetof(struct config_profile, owners_value) },
 	{ "tickets", offsetof(struct config_profile, tickets_value) },
 	{ "min_version", offsetof(struct config_profile, min_version_value) },
+	{ "rekey_records", offsetof(struct config_profile, rekey_records_value) },
+	{ "rekey_bytes", offsetof(struct config_profile, rekey_bytes_value) },
 	{ NULL, 0 },
 };
 
@@ -214,7 +216,7 @@ static void parse_section(struct config_parser *p, char *text)
 
 static void unknown_key(struct config_parser *p, const char *name, const struct config_key *keys)
 {
-	char known[256] = "";
+	char known[512] = "";
 
 	for (; keys->name; keys++) {
 		strcat(known, keys->name);
@@ -376,19 +378,15 @@ int config_read(const char *path, struct config **cfgp)
 
 static void profile_free(struct config_profile *profile)
 {
+	const struct config_key *key;
 	size_t i;
 
 	for (i = 0; i < profile->n_alpn; i++)
 		free(profile->alpn[i]);
 	free(profile->alpn);
 	free(profile->owners);
-	free(profile->certificate.text);
-	free(profile->key.text);
-	free(profile->priority.text);
-	free(profile->alpn_value.text);
-	free(profile->owners_value.text);
-	free(profile->tickets_value.text);
-	free(profile->min_version_value.text);
+	for (key = config_profile_keys; key->name; key++)
+		free(((struct config_value *)((char *)profile + key->offset))->text);
 	free(profile->name);
 	free(profile);
 }

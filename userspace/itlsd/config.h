@@ -34,12 +34,16 @@ struct config_profile {
 	struct config_value owners_value;
 	struct config_value tickets_value;
 	struct config_value min_version_value;
+	struct config_value rekey_records_value;
+	struct config_value rekey_bytes_value;
 	char **alpn;
 	size_t n_alpn;
 	uid_t *owners;				/* root is always allowed */
 	size_t n_owners;
 	bool tickets;
 	enum config_version min_version;
+	uint64_t rekey_records;			/* 0: the module's default; the same for bytes */
+	uint64_t rekey_bytes;
 };
 
 /* One line for people: "FILE:LINE: what: what to do". */

@@ -40,6 +40,8 @@ struct profile {
 	unsigned int n_alpn;
 	uid_t *owners;
 	size_t n_owners;
+	uint64_t rekey_records;
+	uint64_t rekey_bytes;
 };
 
 struct profiles {
@@ -297,6 +299,8 @@ static int profile_build(struct config *cfg, const struct config_profile *sectio
 	if (!profile)
 		return -ENOMEM;
 	profile->refs = 1;
+	profile->rekey_records = section->rekey_records;
+	profile->rekey_bytes = section->rekey_bytes;
 	err = build_lists(section, profile);
 	part = build_credentials(cfg, section, profile);
 	err = err ? err : part;
@@ -393,6 +397,12 @@ void profile_put(struct profile *profile)
 	if (profile->creds)
 		gnutls_certificate_free_credentials(profile->creds);
 	free(profile);
+}
+
+void profile_rekey(const struct profile *profile, uint64_t *records, uint64_t *bytes)
+{
+	*records = profile->rekey_records;
+	*bytes = profile->rekey_bytes;
 }
 
 bool profile_allows(const struct profile *profile, uid_t uid)

@@ -7,6 +7,7 @@
 #define ITLSD_PROFILE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct carry;
@@ -30,6 +31,8 @@ struct profile *profiles_get(const struct profiles *set, const char *name);
 struct profile *profile_ref(struct profile *profile);
 void profile_put(struct profile *profile);
 
+/* After how much the kernel changes its sending key; 0: as it sees fit. */
+void profile_rekey(const struct profile *profile, uint64_t *records, uint64_t *bytes);
 bool profile_allows(const struct profile *profile, uid_t uid);
 /* Sets up a new server session.  0 or a GnuTLS error. */
 int profile_apply(const struct profile *profile, struct gnutls_session_int *session);

@@ -19,6 +19,10 @@
 
 #define VALUES_SEPARATORS ", \t"
 
+/* RFC 8446, 5.5: AES-GCM carries 2^24.5 records of full size under one key. */
+#define VALUES_RECORDS_MAX	(1ULL << 24)
+#define VALUES_BYTES_MAX	(VALUES_RECORDS_MAX << 14)
+
 struct values {
 	struct config *cfg;
 	bool oom;
@@ -83,6 +87,46 @@ static void parse_version(struct values *p, struct config_profile *profile)
 	else
 		config_error(p->cfg, value->line, "TLS version '%s' is not offered: write 1.2 or 1.3",
 			     value->text);
+}
+
+/* 0 for what is not a number up to @max, with K, M or G for powers of 1024. */
+static uint64_t parse_count(const char *text, uint64_t max)
+{
+	static const char suffixes[] = "KMG";
+	const char *suffix;
+	uint64_t number;
+	char *end;
+
+	if (!isdigit((unsigned char)text[0]))
+		return 0;
+	errno = 0;
+	number = strtoull(text, &end, 10);
+	suffix = *end ? strchr(suffixes, *end) : NULL;
+	if (errno || (*end && (!suffix || end[1])))
+		return 0;
+	for (; suffix && suffix >= suffixes && number <= max; suffix--)
+		number *= 1024;
+	return number <= max ? number : 0;
+}
+
+/* @most: @max as people write it. */
+static void parse_limit(struct values *p, const struct config_value *value, const char *name, uint64_t max,
+			const char *most, uint64_t *limit)
+{
+	if (!value->text)
+		return;
+	*limit = parse_count(value->text, max);
+	if (!*limit)
+		config_error(p->cfg, value->line, "%s '%s': write a number from 1 to %s; K, M and G stand for powers of 1024",
+			     name, value->text, most);
+}
+
+static void parse_rekey(struct values *p, struct config_profile *profile)
+{
+	parse_limit(p, &profile->rekey_records_value, "rekey_records", VALUES_RECORDS_MAX, "16M",
+		    &profile->rekey_records);
+	parse_limit(p, &profile->rekey_bytes_value, "rekey_bytes", VALUES_BYTES_MAX, "256G",
+		    &profile->rekey_bytes);
 }
 
 static void parse_alpn_name(struct values *p, struct config_profile *profile, const char *name)
@@ -172,6 +216,7 @@ static void parse_profile_values(struct values *p, struct config_profile *profil
 	parse_list(p, profile, &profile->owners_value, parse_owner);
 	profile->tickets = parse_bool(p, &profile->tickets_value, true);
 	parse_version(p, profile);
+	parse_rekey(p, profile);
 }
 
 static void parse_daemon_values(struct values *p)
