@@ -105,8 +105,8 @@ static int secrets_ready(gnutls_session_t session, gnutls_record_encryption_leve
 		memcpy(r->tx_secret, write, size);
 	if (read)
 		memcpy(r->rx_secret, read, size);
-	h->have_tx_secret |= write != NULL;
-	h->have_rx_secret |= read != NULL;
+	h->have_tx_secret = h->have_tx_secret || write;
+	h->have_rx_secret = h->have_rx_secret || read;
 	return 0;
 }
 

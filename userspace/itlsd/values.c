@@ -20,7 +20,7 @@
 #define VALUES_SEPARATORS ", \t"
 
 /* RFC 8446, 5.5: AES-GCM carries 2^24.5 records of full size under one key. */
-#define VALUES_RECORDS_MAX	(1ULL << 24)
+#define VALUES_RECORDS_MAX	16777216ULL
 #define VALUES_BYTES_MAX	(VALUES_RECORDS_MAX << 14)
 
 struct values {
