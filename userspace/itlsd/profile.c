@@ -12,23 +12,15 @@
  * credentials, in memory that main() locked; file contents are wiped.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
 
 #include <gnutls/gnutls.h>
-#include <gnutls/x509.h>
 
 #include "config.h"
+#include "pem.h"
 #include "priority.h"
 #include "profile.h"
-
-#define PROFILE_FILE_MAX	(1024 * 1024)
-#define PROFILE_CHAIN_MAX	32
 
 struct profile {
 	unsigned int refs;
@@ -49,147 +41,7 @@ struct profiles {
 	struct profile *profile[];
 };
 
-static void datum_wipe(gnutls_datum_t *datum)
-{
-	if (datum->data)
-		gnutls_memset(datum->data, 0, datum->size);
-	gnutls_free(datum->data);
-	datum->data = NULL;
-	datum->size = 0;
-}
-
-static int datum_copy(gnutls_datum_t *dst, const void *src, size_t len)
-{
-	dst->data = gnutls_malloc(len ? len : 1);
-	if (!dst->data)
-		return -ENOMEM;
-	memcpy(dst->data, src, len);
-	dst->size = len;
-	return 0;
-}
-
-/* Files */
-
-static const char *file_advice(int err)
-{
-	switch (-err) {
-	case ENOENT:
-	case ENOTDIR:
-		return "correct the path or create the file";
-	case EACCES:
-		return "let root read it";
-	case EINVAL:
-		return "name a regular file";
-	case EFBIG:
-		return "name a PEM file below 1 MiB";
-	default:
-		return "check the file";
-	}
-}
-
-static int file_fill(int fd, gnutls_datum_t *out)
-{
-	ssize_t got;
-
-	out->data = gnutls_malloc(PROFILE_FILE_MAX + 1);
-	if (!out->data)
-		return -ENOMEM;
-	while ((got = read(fd, out->data + out->size, PROFILE_FILE_MAX - out->size)) > 0)
-		out->size += got;
-	if (got < 0)
-		return -errno;
-	out->data[out->size] = '\0';
-	return 0;
-}
-
-/* @mode: what the file has for permissions, as far as they were found out. */
-static int file_read(const char *path, gnutls_datum_t *out, mode_t *mode)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	struct stat st = { 0 };
-	int err = 0;
-
-	memset(out, 0, sizeof(*out));
-	if (fd < 0)
-		return -errno;
-	if (fstat(fd, &st) < 0)
-		err = -errno;
-	else if (!S_ISREG(st.st_mode))
-		err = -EINVAL;
-	else if (st.st_size >= PROFILE_FILE_MAX)
-		err = -EFBIG;
-	else
-		err = file_fill(fd, out);
-	close(fd);
-	*mode = st.st_mode;
-	if (err)
-		datum_wipe(out);
-	return err;
-}
-
-static int load_file(struct config *cfg, const struct config_value *value, const char *what,
-		     gnutls_datum_t *out, mode_t *mode)
-{
-	int err = file_read(value->text, out, mode);
-
-	if (err)
-		config_error(cfg, value->line, "cannot read the %s '%s': %s: %s", what, value->text,
-			     strerror(-err), file_advice(err));
-	return err;
-}
-
 /* Certificate and key */
-
-static int check_certificate(struct config *cfg, const struct config_value *value,
-			     const gnutls_datum_t *pem)
-{
-	gnutls_x509_crt_t chain[PROFILE_CHAIN_MAX];
-	unsigned int i, count = PROFILE_CHAIN_MAX;
-	time_t now = time(NULL);
-	int ret;
-
-	ret = gnutls_x509_crt_list_import(chain, &count, pem, GNUTLS_X509_FMT_PEM,
-					  GNUTLS_X509_CRT_LIST_IMPORT_FAIL_IF_EXCEED);
-	if (ret < 0) {
-		config_error(cfg, value->line, "'%s' is no PEM certificate chain: %s: check the file",
-			     value->text, gnutls_strerror(ret));
-		return -EINVAL;
-	}
-	if (gnutls_x509_crt_get_expiration_time(chain[0]) < now)
-		config_warning(cfg, value->line, "certificate '%s' has expired: renew it", value->text);
-	else if (gnutls_x509_crt_get_activation_time(chain[0]) > now)
-		config_warning(cfg, value->line,
-			       "certificate '%s' is not valid yet: check the clock, or wait", value->text);
-	for (i = 0; i < count; i++)
-		gnutls_x509_crt_deinit(chain[i]);
-	return 0;
-}
-
-static int check_key(struct config *cfg, const struct config_value *value, const gnutls_datum_t *pem,
-		     mode_t mode)
-{
-	gnutls_x509_privkey_t key;
-	int ret;
-
-	if (mode & 0007) {
-		config_error(cfg, value->line,
-			     "every user may open the key '%s': run 'chmod o-rwx %s', and replace the key if others may have read it",
-			     value->text, value->text);
-		return -EINVAL;
-	}
-	ret = gnutls_x509_privkey_init(&key);
-	if (ret < 0)
-		return -ENOMEM;
-	ret = gnutls_x509_privkey_import2(key, pem, GNUTLS_X509_FMT_PEM, NULL, 0);
-	gnutls_x509_privkey_deinit(key);
-	if (ret == GNUTLS_E_DECRYPTION_FAILED)
-		config_error(cfg, value->line, "key '%s' is encrypted: store it without a passphrase",
-			     value->text);
-	else if (ret < 0)
-		config_error(cfg, value->line, "'%s' is no PEM private key: %s: check the file",
-			     value->text, gnutls_strerror(ret));
-	return ret < 0 ? -EINVAL : 0;
-}
 
 static int join_pair(struct config *cfg, const struct config_profile *section, struct profile *profile,
 		     const gnutls_datum_t *cert, const gnutls_datum_t *key)
@@ -221,12 +73,12 @@ static int build_credentials(struct config *cfg, const struct config_profile *se
 		return -EINVAL; /* the parser said so */
 	if (gnutls_certificate_allocate_credentials(&profile->creds) < 0)
 		return -ENOMEM;
-	err = load_file(cfg, &section->certificate, "certificate", &cert, &mode);
+	err = pem_load(cfg, &section->certificate, "certificate", &cert, &mode);
 	if (!err)
-		err = check_certificate(cfg, &section->certificate, &cert);
-	key_err = load_file(cfg, &section->key, "key", &key, &mode);
+		err = pem_check_chain(cfg, &section->certificate, &cert);
+	key_err = pem_load(cfg, &section->key, "key", &key, &mode);
 	if (!key_err)
-		key_err = check_key(cfg, &section->key, &key, mode);
+		key_err = pem_check_key(cfg, &section->key, &key, mode);
 	if (!err && !key_err)
 		err = join_pair(cfg, section, profile, &cert, &key);
 	datum_wipe(&key);
