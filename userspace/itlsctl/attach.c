@@ -10,7 +10,7 @@
 #include "mark.h"
 #include "target.h"
 
-/* Asked once the ULP is on, when the module is loaded for certain. */
+/* Asked once the mark is on, when the module is loaded for certain. */
 static void warn_no_agent(struct target *t)
 {
 	uint64_t agents = 1;
@@ -32,16 +32,13 @@ static int apply(struct target *t, int fd, const char **result, char *done,
 	struct mark before;
 	int err;
 
-	err = mark_set_ulp(fd, e);
+	err = mark_read(fd, &before, e);
+	/* set again even when unchanged: it renews who the owner is */
 	if (!err)
-		err = mark_read(fd, &before, e);
+		err = mark_set(fd, t->profile, e);
 	if (err)
 		return err;
 	warn_no_agent(t);
-	/* set again even when unchanged: it renews who the owner is */
-	err = mark_set_profile(fd, t->profile, e);
-	if (err)
-		return err;
 	if (!*before.profile) {
 		*result = "attached";
 		snprintf(done, size, "attached, profile %s", t->profile);

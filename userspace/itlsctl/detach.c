@@ -23,7 +23,7 @@ static int apply(struct target *t, int fd, const char **result, char *done,
 		snprintf(done, size, "was not attached");
 		return 0;
 	}
-	err = mark_set_profile(fd, "", e);
+	err = mark_clear(fd, e);
 	if (err)
 		return err;
 	*result = "detached";

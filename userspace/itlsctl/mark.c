@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Socket options TCP_ULP and ITLS_LISTEN, and what their refusals mean.
+ * Marking a listener, and what the kernel's refusals mean.
  */
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
 
+#include "../libitls/itls.h"
 #include "mark.h"
-
-#ifndef SOL_TLS
-#define SOL_TLS 282
-#endif
 
 bool mark_name_ok(const char *profile)
 {
@@ -41,37 +38,33 @@ static int explain(struct ctl_error *e, int err, const char *what)
 
 int mark_read(int fd, struct mark *m, struct ctl_error *e)
 {
-	socklen_t len = sizeof(m->ulp) - 1;
+	int err;
 
 	*m = (struct mark){ 0 };
-	if (getsockopt(fd, SOL_TCP, TCP_ULP, m->ulp, &len))
-		return explain(e, errno, "read the socket's ULP");
-	if (strcmp(m->ulp, ITLS_ULP_LISTEN_NAME))
-		return 0;
-	len = sizeof(m->profile) - 1;
-	if (getsockopt(fd, SOL_TLS, ITLS_LISTEN, m->profile, &len))
-		return explain(e, errno, "read the listener's profile");
-	m->profile[len] = '\0';
-	return 0;
+	err = itls_listen_profile(fd, m->profile, sizeof(m->profile));
+	return err ? explain(e, -err, "read the listener's profile") : 0;
 }
 
-int mark_set_ulp(int fd, struct ctl_error *e)
+static int explain_other(int fd, struct ctl_error *e)
 {
-	struct mark now;
-	int err = 0;
+	char ulp[32] = "";
+	socklen_t len = sizeof(ulp) - 1;
 
-	if (setsockopt(fd, SOL_TCP, TCP_ULP, ITLS_ULP_LISTEN_NAME,
-		       strlen(ITLS_ULP_LISTEN_NAME)))
-		err = errno;
+	if (getsockopt(fd, SOL_TCP, TCP_ULP, ulp, &len))
+		return explain(e, errno, "read the socket's ULP");
+	return ctl_error_set(e, EEXIST, "another protocol, '%s', is on this socket: make the server listen without it and restart it",
+			     ulp);
+}
+
+int mark_set(int fd, const char *profile, struct ctl_error *e)
+{
+	int err = -itls_listen(fd, profile);
+
 	switch (err) {
 	case 0:
 		return 0;
 	case EEXIST:
-		err = mark_read(fd, &now, e);
-		if (err || !strcmp(now.ulp, ITLS_ULP_LISTEN_NAME))
-			return err;
-		return ctl_error_set(e, EEXIST, "another protocol, '%s', is on this socket: make the server listen without it and restart it",
-				     now.ulp);
+		return explain_other(fd, e);
 	case ENOENT:
 		return ctl_error_set(e, ENOENT, "kernel module itls is not loaded: run 'modprobe itls'");
 	case EBUSY:
@@ -79,14 +72,13 @@ int mark_set_ulp(int fd, struct ctl_error *e)
 	case EINVAL:
 		return ctl_error_set(e, EINVAL, "the socket does not listen any more: attach again once the server does");
 	default:
-		return explain(e, err, "put itls on the socket");
+		return explain(e, err, "mark the listener");
 	}
 }
 
-int mark_set_profile(int fd, const char *profile, struct ctl_error *e)
+int mark_clear(int fd, struct ctl_error *e)
 {
-	if (!setsockopt(fd, SOL_TLS, ITLS_LISTEN, profile, strlen(profile)))
-		return 0;
-	return explain(e, errno, *profile ? "set the listener's profile" :
-					    "take the mark away");
+	int err = itls_unlisten(fd);
+
+	return err ? explain(e, -err, "take the mark away") : 0;
 }

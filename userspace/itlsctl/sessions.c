@@ -11,9 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <linux/tls.h>
-
-#include "../libitls/cipher.h"
+#include "../libitls/itls.h"
 #include "../libitls/nl.h"
 #include "ctl.h"
 #include "table.h"
@@ -55,24 +53,24 @@ static const char *pick(const char *const *names, size_t n, uint8_t i)
 
 static const char *cipher_name(uint16_t id, char *buf, size_t size)
 {
-	const struct itls_cipher_desc *cipher = itls_cipher_find(id);
+	const char *name = itls_cipher_name(id);
 
 	if (!id)
 		return "";
-	if (cipher)
-		return cipher->name;
+	if (name)
+		return name;
 	snprintf(buf, size, "cipher-%u", id);
 	return buf;
 }
 
 static const char *version_name(uint16_t version, char *buf, size_t size)
 {
+	const char *name = itls_version_name(version);
+
 	if (!version)
 		return "";
-	if (version == TLS_1_3_VERSION)
-		return "TLSv1.3";
-	if (version == TLS_1_2_VERSION)
-		return "TLSv1.2";
+	if (name)
+		return name;
 	snprintf(buf, size, "0x%04x", version);
 	return buf;
 }
