@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 
@@ -69,6 +70,11 @@ json_t *ctl_json_error(const struct ctl_error *e);
 int ctl_json_print(json_t *root);
 /* Reports a failure that ends the command, in text or JSON. */
 int ctl_fail(const struct ctl_error *e, bool json);
+
+/* A whole number from 1 to @max; else -EINVAL or -ERANGE. */
+int ctl_number(const char *arg, long max, long *value);
+/* Binary units, three digits ("64.0M"): a column must not dance.  Returns @dst. */
+char *ctl_bytes(char *dst, size_t size, uint64_t n);
 
 /* The process's name; "?" when it is gone. */
 void ctl_comm(pid_t pid, char *dst, size_t size);

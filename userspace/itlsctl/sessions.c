@@ -75,22 +75,6 @@ static const char *version_name(uint16_t version, char *buf, size_t size)
 	return buf;
 }
 
-/* Binary units, three digits: a column must not dance. */
-static void size_text(char *buf, size_t size, uint64_t n)
-{
-	static const char units[] = "KMGTPE";
-	double v = n;
-	size_t u = 0;
-
-	if (n < 1024) {
-		snprintf(buf, size, "%" PRIu64, n);
-		return;
-	}
-	for (v /= 1024; v >= 1023.5; v /= 1024)
-		u++;
-	snprintf(buf, size, v < 99.95 ? "%.1f%c" : "%.0f%c", v, units[u]);
-}
-
 static void age_text(char *buf, size_t size, uint32_t ms)
 {
 	uint32_t s = ms / 1000;
@@ -139,7 +123,9 @@ static int add_row(struct view *view, const struct itls_nl_session *s)
 		ctl_escape(profile, sizeof(profile), s->profile), process,
 		ctl_escape(alpn, sizeof(alpn), s->alpn),
 		ctl_escape(sni, sizeof(sni), s->sni),
-		s->resumed ? "yes" : "no", age, sent, received,
+		s->resumed ? "yes" : "no", age,
+		ctl_bytes(sent, sizeof(sent), s->tx_bytes),
+		ctl_bytes(received, sizeof(received), s->rx_bytes),
 	};
 
 	snprintf(id, sizeof(id), "%u", s->id);
@@ -148,8 +134,6 @@ static int add_row(struct view *view, const struct itls_nl_session *s)
 		snprintf(process, sizeof(process), "%s(%u)",
 			 ctl_escape(comm, sizeof(comm), s->comm), s->pid);
 	age_text(age, sizeof(age), s->age_ms);
-	size_text(sent, sizeof(sent), s->tx_bytes);
-	size_text(received, sizeof(received), s->rx_bytes);
 	note_text(note, sizeof(note), s);
 	return table_add(&view->table, cells, view->details ? note : NULL);
 }

@@ -29,17 +29,6 @@ void target_warn(struct target *t, const char *fmt, ...)
 	json_array_append_new(t->warnings, ctl_json_string(text));
 }
 
-static int parse_number(const char *arg, long max, long *value)
-{
-	char *end;
-
-	errno = 0;
-	*value = strtol(arg, &end, 10);
-	if (errno || end == arg || *end || *arg == '+' || *arg == ' ')
-		return -EINVAL;
-	return *value < 1 || *value > max ? -ERANGE : 0;
-}
-
 static int parse_address(const char *arg, struct sockaddr_storage *ss)
 {
 	struct sockaddr_in6 *in6 = (void *)ss;
@@ -70,12 +59,12 @@ static int parse_option(struct target *t, int c, const char *arg)
 
 	switch (c) {
 	case 'p':
-		if (parse_number(arg, 65535, &value))
+		if (ctl_number(arg, 65535, &value))
 			return ctl_usage_error(cmd, "bad port '%s': give a number from 1 to 65535", arg);
 		t->query.port = value;
 		return 0;
 	case 'i':
-		if (parse_number(arg, INT_MAX, &value))
+		if (ctl_number(arg, INT_MAX, &value))
 			return ctl_usage_error(cmd, "bad process id '%s': give a number", arg);
 		t->query.pid = value;
 		return 0;
