@@ -139,13 +139,14 @@ run "$ctl" --version
 check "--version names the program" out_has 0 "itlsctl "
 run "$ctl" help
 check "help lists doctor" out_has 0 "  doctor "
-for cmd in attach detach sessions stat doctor; do
+for cmd in attach detach sessions rekey stat doctor; do
 	run "$ctl" help $cmd
 	cp "$tmp/out" "$tmp/help"
 	run "$ctl" $cmd --help
 	check "$cmd --help shows its usage" out_has 0 "Usage: itlsctl $cmd"
 	check "help $cmd says the same" cmp -s "$tmp/help" "$tmp/out"
 	refused "$cmd refuses an unknown option" 2 "--frob" "$ctl" $cmd --frob
+	[ $cmd != rekey ] || continue
 	refused "$cmd refuses an argument" 2 "unexpected argument 'frob'" "$ctl" $cmd frob
 done
 for cmd in attach detach; do
@@ -159,6 +160,12 @@ for cmd in attach detach; do
 	for bad in "" localhost 1.2.3 "[1.2.3.4]" "[::1" ::g; do
 		refused "$cmd refuses address '$bad'" 2 "bad address" "$ctl" $cmd --port 1 --address "$bad"
 	done
+done
+refused "rekey needs a session" 2 "which session?" "$ctl" rekey
+refused "rekey takes one session" 2 "unexpected argument '8'" "$ctl" rekey 7 8
+for bad in 0 -1 x "" 4294967296 7x; do
+	refused "rekey refuses session '$bad'" 2 "" "$ctl" rekey -- "$bad"
+	check "and says so" grep -qF "bad session '$bad'" "$tmp/err"
 done
 name63=$(printf '%063d' 0)
 for bad in "" a/b "a b" "${name63}0" "$(printf 'a\nb')" é; do
@@ -223,6 +230,7 @@ else
 		"not d['ok'] and d['sockets'][0]['error']['code'] == 'ENOENT' and d['sockets'][0]['result'] == 'failed'"
 	refused "stat without the module says modprobe" 1 "run 'modprobe itls'" "$ctl" stat
 	refused "sessions without the module says modprobe" 1 "modprobe itls" "$ctl" sessions
+	refused "rekey without the module says modprobe" 1 "modprobe itls" "$ctl" rekey 7
 	run "$ctl" stat --json
 	check "stat --json without the module" json_is 1 "not d['ok'] and d['error']['code'] == 'ENOENT'"
 	run "$ctl" sessions --json
@@ -333,6 +341,23 @@ check "sessions --json of hostile names" json_is 0 \
 check "sessions --json escapes too" no_terminal_bytes
 FAKE_NONE=1 run "$tmp/sessions" sessions --json
 check "no session is an empty list" json_is 0 "d == {'sessions': []}"
+
+# ---- rekey ----
+
+run "$tmp/sessions" rekey 7
+check "rekey changes a key" out_has 0 "session 7: sending key changed"
+check "rekey leaves the peer alone" out_lacks "peer"
+run "$tmp/sessions" rekey 7 --peer
+check "rekey --peer asks it" out_has 0 "the peer was asked"
+run "$tmp/sessions" rekey --json 7 --peer
+check "rekey --json" json_is 0 "d == {'ok': True, 'session': 7, 'peer': True}"
+refused "rekey of no session" 1 "no session 4294967295 is established" "$tmp/sessions" rekey 4294967295
+run "$tmp/sessions" rekey 9 --json
+check "rekey --json of no session" json_is 1 "not d['ok'] and d['error']['code'] == 'ESRCH'"
+FAKE_REKEY_ERRNO=95 refused "rekey of TLS 1.2" 1 "TLS 1.2 has no way to" "$tmp/sessions" rekey 7
+FAKE_REKEY_ERRNO=1 refused "rekey as anybody" 1 "run as root" "$tmp/sessions" rekey 7
+FAKE_REKEY_ERRNO=12 refused "rekey of another failure" 1 "fake" "$tmp/sessions" rekey 7
+FAKE_OPEN_ERRNO=1 refused "rekey that cannot ask" 1 "fake" "$tmp/sessions" rekey 7
 
 # ---- doctor ----
 

@@ -37,6 +37,7 @@ struct ctl_command {
 extern const struct ctl_command ctl_attach;
 extern const struct ctl_command ctl_detach;
 extern const struct ctl_command ctl_sessions;
+extern const struct ctl_command ctl_rekey;
 extern const struct ctl_command ctl_stat;
 extern const struct ctl_command ctl_doctor;
 

@@ -10,7 +10,7 @@
 #include "ctl.h"
 
 static const struct ctl_command *const commands[] = {
-	&ctl_attach, &ctl_detach, &ctl_sessions, &ctl_stat, &ctl_doctor,
+	&ctl_attach, &ctl_detach, &ctl_sessions, &ctl_rekey, &ctl_stat, &ctl_doctor,
 };
 
 #define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -2,7 +2,10 @@
 /*
  * Linked in place of libitls's nl.c: a kernel with two sessions, one of them
  * by a client that put terminal commands and broken UTF-8 into its names.
+ * Session 7 changes its key; FAKE_REKEY_ERRNO makes that fail, and FAKE_OPEN_ERRNO
+ * makes the module be absent.
  */
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,8 +50,10 @@ static const struct itls_nl_session hostile = {
 
 int itls_nl_open(struct itls_nl **nlp)
 {
+	const char *err = getenv("FAKE_OPEN_ERRNO");
+
 	*nlp = NULL;
-	return 0;
+	return err ? -atoi(err) : 0;
 }
 
 void itls_nl_close(struct itls_nl *nl)
@@ -86,4 +91,15 @@ int itls_nl_sessions(struct itls_nl *nl,
 		return 0;
 	err = each(&s, arg);
 	return err ? err : each(&hostile, arg);
+}
+
+int itls_nl_rekey(struct itls_nl *nl, uint32_t id, bool ask_peer)
+{
+	const char *err = getenv("FAKE_REKEY_ERRNO");
+
+	(void)nl;
+	(void)ask_peer;
+	if (err)
+		return -atoi(err);
+	return id == 7 ? 0 : -ESRCH;
 }
