@@ -322,22 +322,27 @@ check "stat --json --zero-less" json_is 0 "'CurrSessions' not in d and len(d) ==
 
 run "$tmp/sessions" sessions
 check "sessions shows what was negotiated" out_has 0 "TLSv1.3  AES-256-GCM"
+check "sessions shows the role" grep -q '^9  *client  *established' "$tmp/out"
 check "sessions shows whom and how much" grep -q \
 	'192.0.2.1:50000 *\[::1\]:443 *default *nginx(4242) *http/1.1 *localhost *yes *1m01s *64.0M *78$' "$tmp/out"
 check "sessions escapes what strangers wrote" no_terminal_bytes
 lines() {
 	[ "$(wc -l <"$tmp/out")" -eq "$1" ]
 }
-check "a newline in a name makes no row" lines 3
+check "a newline in a name makes no row" lines 4
 run "$tmp/sessions" sessions --long
-check "sessions --long has a second line each" lines 5
+check "sessions --long has a second line each" lines 7
 check "sessions --long shows exact counts" out_has 0 "tx_bytes:67108864"
+check "sessions --long shows keys changed" out_has 0 "tx_rekeys:3 rx_rekeys:2"
+check "sessions --long shows the peer's certificate" out_has 0 'verify:ok peer_subject:CN=a\x20b,O=\x1b[2J'
 check "sessions --long escapes too" no_terminal_bytes
 run "$tmp/sessions" sessions --json
 check "sessions --json" json_is 0 \
-	"d['sessions'][0] == {'id': 7, 'state': 'established', 'role': 'server', 'version': 'TLSv1.3', 'tx_cipher': 'AES-256-GCM', 'rx_cipher': 'AES-256-GCM', 'peer': '192.0.2.1:50000', 'local': '[::1]:443', 'profile': 'default', 'pid': 4242, 'comm': 'nginx', 'alpn': 'http/1.1', 'sni': 'localhost', 'resumed': True, 'peer_sha256': None, 'age_ms': 61500, 'tx_records': 4097, 'tx_bytes': 67108864, 'rx_records': 1, 'rx_bytes': 78}"
+	"d['sessions'][0] == {'id': 7, 'state': 'established', 'role': 'server', 'version': 'TLSv1.3', 'tx_cipher': 'AES-256-GCM', 'rx_cipher': 'AES-256-GCM', 'peer': '192.0.2.1:50000', 'local': '[::1]:443', 'profile': 'default', 'pid': 4242, 'comm': 'nginx', 'alpn': 'http/1.1', 'sni': 'localhost', 'resumed': True, 'verify': 'none', 'peer_subject': None, 'peer_sha256': None, 'age_ms': 61500, 'tx_records': 4097, 'tx_bytes': 67108864, 'rx_records': 1, 'rx_bytes': 78, 'tx_rekeys': 3, 'rx_rekeys': 2}"
 check "sessions --json of hostile names" json_is 0 \
-	"d['sessions'][1]['sni'] == '\\x1b]0;owned\\x07 \\x9b2J\\nrow' and d['sessions'][1]['alpn'] == '\\\\xff\\\\xfe' and d['sessions'][1]['role'] == 'unknown'"
+	"d['sessions'][1]['sni'] == '\\x1b]0;owned\\x07 \\x9b2J\\nrow' and d['sessions'][1]['alpn'] == '\\\\xff\\\\xfe' and d['sessions'][1]['role'] == 'unknown' and d['sessions'][1]['verify'] == 'unknown'"
+check "sessions --json of a client" json_is 0 \
+	"[d['sessions'][2][k] for k in ('role', 'verify', 'peer_subject')] == ['client', 'ok', 'CN=a b,O=\\x1b[2J']"
 check "sessions --json escapes too" no_terminal_bytes
 FAKE_NONE=1 run "$tmp/sessions" sessions --json
 check "no session is an empty list" json_is 0 "d == {'sessions': []}"

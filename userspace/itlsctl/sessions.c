@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * itlsctl sessions: what the module carries at this moment, from a netlink
- * dump.  SNI and ALPN were chosen by strangers: nothing of theirs reaches the
- * terminal unescaped.
+ * dump.  SNI, ALPN and certificates were chosen by strangers: nothing of theirs
+ * reaches the terminal unescaped.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -27,12 +27,13 @@ static const char *const states[] = {
 static const char *const roles[] = {
 	[ITLS_ROLE_KTLS] = "ktls",
 	[ITLS_ROLE_SERVER] = "server",
+	[ITLS_ROLE_CLIENT] = "client",
 };
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 static const char *const titles[] = {
-	"ID", "STATE", "VERSION", "CIPHER", "PEER", "LOCAL", "PROFILE",
+	"ID", "ROLE", "STATE", "VERSION", "CIPHER", "PEER", "LOCAL", "PROFILE",
 	"PROCESS", "ALPN", "SNI", "RESUMED", "AGE", "SENT", "RECEIVED",
 };
 
@@ -92,28 +93,39 @@ static void hex_text(char *buf, const uint8_t *bytes, size_t len)
 		sprintf(buf + 2 * i, "%02x", bytes[i]);
 }
 
+static const char *verify_name(uint8_t verify)
+{
+	const char *name = itls_verify_name(verify);
+
+	return name ? name : "unknown";
+}
+
 static void note_text(char *buf, size_t size, const struct itls_nl_session *s)
 {
-	char digest[2 * ITLS_DIGEST_LEN + 1] = "-", tx[24], rx[24];
+	char digest[2 * ITLS_DIGEST_LEN + 1] = "-", tx[24], rx[24], subject[CELL_MAX];
 
 	if (s->has_peer_digest)
 		hex_text(digest, s->peer_digest, ITLS_DIGEST_LEN);
+	ctl_escape(subject, sizeof(subject), s->peer_subject);
 	snprintf(buf, size,
-		 "role:%s tx_cipher:%s rx_cipher:%s tx_records:%" PRIu64 " tx_bytes:%" PRIu64
-		 " rx_records:%" PRIu64 " rx_bytes:%" PRIu64 " age_ms:%u peer_sha256:%s",
-		 pick(roles, COUNT(roles), s->role),
+		 "tx_cipher:%s rx_cipher:%s tx_records:%" PRIu64 " tx_bytes:%" PRIu64
+		 " rx_records:%" PRIu64 " rx_bytes:%" PRIu64 " tx_rekeys:%u rx_rekeys:%u age_ms:%u"
+		 " verify:%s peer_subject:%s peer_sha256:%s",
 		 cipher_name(s->tx_cipher, tx, sizeof(tx)),
 		 cipher_name(s->rx_cipher, rx, sizeof(rx)), s->tx_records,
-		 s->tx_bytes, s->rx_records, s->rx_bytes, s->age_ms, digest);
+		 s->tx_bytes, s->rx_records, s->rx_bytes, s->tx_rekeys,
+		 s->rx_rekeys, s->age_ms, verify_name(s->verify),
+		 *subject ? subject : "-", digest);
 }
 
 static int add_row(struct view *view, const struct itls_nl_session *s)
 {
 	char id[16], peer[64], local[64], process[100], comm[80], age[24];
 	char sent[24], received[24], version[16], cipher[24];
-	char profile[CELL_MAX], alpn[CELL_MAX], sni[CELL_MAX], note[512];
+	char profile[CELL_MAX], alpn[CELL_MAX], sni[CELL_MAX], note[512 + CELL_MAX];
 	const char *cells[COUNT(titles)] = {
-		id, pick(states, COUNT(states), s->state),
+		id, pick(roles, COUNT(roles), s->role),
+		pick(states, COUNT(states), s->state),
 		version_name(s->version, version, sizeof(version)),
 		cipher_name(s->tx_cipher ? s->tx_cipher : s->rx_cipher,
 			    cipher, sizeof(cipher)),
@@ -150,7 +162,7 @@ static json_t *session_json(const struct itls_nl_session *s)
 
 	if (s->has_peer_digest)
 		hex_text(digest, s->peer_digest, ITLS_DIGEST_LEN);
-	return json_pack("{s:I, s:s, s:s, s:o, s:o, s:o, s:s, s:s, s:o, s:I, s:o, s:o, s:o, s:b, s:o, s:I, s:I, s:I, s:I, s:I}",
+	return json_pack("{s:I, s:s, s:s, s:o, s:o, s:o, s:s, s:s, s:o, s:I, s:o, s:o, s:o, s:b, s:s, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
 		"id", (json_int_t)s->id,
 		"state", pick(states, COUNT(states), s->state),
 		"role", pick(roles, COUNT(roles), s->role),
@@ -165,12 +177,16 @@ static json_t *session_json(const struct itls_nl_session *s)
 		"alpn", optional(s->alpn),
 		"sni", optional(s->sni),
 		"resumed", s->resumed,
+		"verify", verify_name(s->verify),
+		"peer_subject", optional(s->peer_subject),
 		"peer_sha256", optional(digest),
 		"age_ms", (json_int_t)s->age_ms,
 		"tx_records", (json_int_t)s->tx_records,
 		"tx_bytes", (json_int_t)s->tx_bytes,
 		"rx_records", (json_int_t)s->rx_records,
-		"rx_bytes", (json_int_t)s->rx_bytes);
+		"rx_bytes", (json_int_t)s->rx_bytes,
+		"tx_rekeys", (json_int_t)s->tx_rekeys,
+		"rx_rekeys", (json_int_t)s->rx_rekeys);
 }
 
 static int each(const struct itls_nl_session *s, void *arg)
@@ -256,7 +272,7 @@ const struct ctl_command ctl_sessions = {
 	.args = "[--json] [--long]",
 	.summary = "List the TLS sessions the kernel carries",
 	.options =
-		"  -l, --long  a second line for each: exact counts, role, both ciphers, peer digest\n"
+		"  -l, --long  a second line for each: exact counts, both ciphers, the peer's certificate\n"
 		"  -j, --json  print everything as JSON\n"
 		"  -h, --help  show this text\n",
 	.run = run,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Linked in place of libitls's nl.c: a kernel with two sessions, one of them
- * by a client that put terminal commands and broken UTF-8 into its names.
+ * Linked in place of libitls's nl.c: a kernel with three sessions, one of them
+ * a client of ours, one by a client that put terminal commands and broken UTF-8 into its names.
  * Session 7 changes its key; FAKE_REKEY_ERRNO makes that fail, and FAKE_OPEN_ERRNO
  * makes the module be absent.
  */
@@ -32,6 +32,16 @@ static const struct itls_nl_session plain = {
 	.tx_bytes = 64ull << 20,
 	.rx_records = 1,
 	.rx_bytes = 78,
+	.tx_rekeys = 3,
+	.rx_rekeys = 2,
+};
+
+static const struct itls_nl_session client = {
+	.id = 9,
+	.state = ITLS_STATE_ESTABLISHED,
+	.role = ITLS_ROLE_CLIENT,
+	.verify = ITLS_VERIFY_OK,
+	.peer_subject = "CN=a b,O=\033[2J",
 };
 
 static const struct itls_nl_session hostile = {
@@ -43,6 +53,7 @@ static const struct itls_nl_session hostile = {
 	.version = 0x0305,
 	.tx_cipher = 999,
 	.alpn = "\xff\xfe",
+	.verify = 99,
 	.sni = "\033]0;owned\007 \302\2332J\nrow",
 	.has_peer_digest = true,
 	.peer_digest = { 0xab, [31] = 0xcd },
@@ -90,7 +101,9 @@ int itls_nl_sessions(struct itls_nl *nl,
 	if (getenv("FAKE_NONE"))
 		return 0;
 	err = each(&s, arg);
-	return err ? err : each(&hostile, arg);
+	if (!err)
+		err = each(&hostile, arg);
+	return err ? err : each(&client, arg);
 }
 
 int itls_nl_rekey(struct itls_nl *nl, uint32_t id, bool ask_peer)
