@@ -12,23 +12,30 @@
 
 #define TAG 16
 
-#define ROW(bits) {							\
-	TLS_CIPHER_AES_GCM_##bits, GNUTLS_CIPHER_AES_##bits##_GCM,	\
-	sizeof(struct tls12_crypto_info_aes_gcm_##bits), bits / 8,	\
-	offsetof(struct tls12_crypto_info_aes_gcm_##bits, iv),		\
-	offsetof(struct tls12_crypto_info_aes_gcm_##bits, key),		\
-	offsetof(struct tls12_crypto_info_aes_gcm_##bits, salt),	\
-	offsetof(struct tls12_crypto_info_aes_gcm_##bits, rec_seq),	\
+#define ROW(cipher, algo, st, key_bits, salt_at, mac_algo, hash_len) {	\
+	TLS_CIPHER_##cipher, GNUTLS_CIPHER_##algo,			\
+	sizeof(struct tls12_crypto_info_##st), key_bits / 8,		\
+	offsetof(struct tls12_crypto_info_##st, iv) + salt_at,		\
+	offsetof(struct tls12_crypto_info_##st, key),			\
+	salt_at ? offsetof(struct tls12_crypto_info_##st, iv) :		\
+		  offsetof(struct tls12_crypto_info_##st, salt),	\
+	offsetof(struct tls12_crypto_info_##st, rec_seq),		\
+	salt_at ? 0 : 8, GNUTLS_MAC_##mac_algo, hash_len,		\
 }
 
+/* A ChaCha20 IV has no salt of its own: what goes for that are its first four bytes. */
 static const struct {
 	uint16_t type;
 	gnutls_cipher_algorithm_t algorithm;
 	size_t size, key_len;
 	size_t iv, key, salt, rec_seq;	/* offsets */
+	uint8_t explicit_12;		/* nonce bytes in a TLS 1.2 record */
+	gnutls_mac_algorithm_t hash;	/* of the TLS 1.3 suite */
+	size_t hash_len;
 } ciphers[] = {
-	ROW(128),
-	ROW(256),
+	ROW(AES_GCM_128, AES_128_GCM, aes_gcm_128, 128, 0, SHA256, 32),
+	ROW(AES_GCM_256, AES_256_GCM, aes_gcm_256, 256, 0, SHA384, 48),
+	ROW(CHACHA20_POLY1305, CHACHA20_POLY1305, chacha20_poly1305, 256, 4, SHA256, 32),
 };
 
 static int cipher_row(const union peer_info *info)
@@ -57,6 +64,37 @@ void peer_info_parts(union peer_info *info, uint8_t **salt, uint8_t **iv, uint8_
 	*rec_seq = base + ciphers[row].rec_seq;
 }
 
+size_t peer_secret_len(const union peer_info *info)
+{
+	return info->info.version == TLS_1_3_VERSION ? ciphers[cipher_row(info)].hash_len : 0;
+}
+
+/* RFC 8446 7.1: HKDF-Expand-Label() with an empty context. */
+static void expand_label(const union peer_info *info, const char *label, void *out, size_t len)
+{
+	gnutls_datum_t secret = { (void *)info->secret, peer_secret_len(info) };
+	uint8_t text[64] = { len >> 8, len };
+	gnutls_datum_t what = { text, 0 };
+
+	text[2] = snprintf((char *)text + 3, sizeof(text) - 3, "tls13 %s", label);
+	/* A zero is the length of the context. */
+	what.size = 3 + text[2] + 1;
+	ASSERT_EQ(0, gnutls_hkdf_expand(ciphers[cipher_row(info)].hash, &secret, &what, out, len));
+}
+
+/* RFC 8446 7.3. */
+static void derive_key(union peer_info *info)
+{
+	uint8_t *salt, *iv, *rec_seq, whole[12];
+	int row = cipher_row(info);
+
+	peer_info_parts(info, &salt, &iv, &rec_seq);
+	expand_label(info, "key", (uint8_t *)info + ciphers[row].key, ciphers[row].key_len);
+	expand_label(info, "iv", whole, sizeof(whole));
+	memcpy(salt, whole, 4);
+	memcpy(iv, whole + 4, 8);
+}
+
 void peer_info_make(union peer_info *info, uint16_t version, uint16_t cipher, uint8_t seed,
 		    uint64_t seq)
 {
@@ -69,10 +107,26 @@ void peer_info_make(union peer_info *info, uint16_t version, uint16_t cipher, ui
 	info->info.cipher_type = cipher;
 	for (i = sizeof(info->info); i < peer_info_size(info); i++)
 		((uint8_t *)info)[i] = seed * 31 + i * 7;
+	for (i = 0; i < peer_secret_len(info); i++)
+		info->secret[i] = seed * 29 + i * 11;
 	peer_info_parts(info, &salt, &iv, &rec_seq);
 	memcpy(rec_seq, &be, sizeof(be));
-	if (version == TLS_1_2_VERSION)
-		memcpy(iv, &be, sizeof(be));
+	if (version == TLS_1_3_VERSION)
+		derive_key(info);
+	else
+		memcpy(iv, &be, ciphers[cipher_row(info)].explicit_12);
+}
+
+void peer_info_update(union peer_info *info)
+{
+	uint8_t *salt, *iv, *rec_seq, next[PEER_SECRET_MAX];
+
+	ASSERT_EQ(TLS_1_3_VERSION, info->info.version);
+	expand_label(info, "traffic upd", next, peer_secret_len(info));
+	memcpy(info->secret, next, peer_secret_len(info));
+	derive_key(info);
+	peer_info_parts(info, &salt, &iv, &rec_seq);
+	memset(rec_seq, 0, 8);
 }
 
 void peer_key_init(struct peer_key *key, const union peer_info *info)
@@ -86,7 +140,10 @@ void peer_key_init(struct peer_key *key, const union peer_info *info)
 	datum.data = (uint8_t *)&copy + ciphers[row].key;
 	datum.size = ciphers[row].key_len;
 	ASSERT_EQ(0, gnutls_aead_cipher_init(&key->aead, ciphers[row].algorithm, &datum));
+	key->info = *info;
+	key->updates = 0;
 	key->version = info->info.version;
+	key->explicit_len = key->version == TLS_1_2_VERSION ? ciphers[row].explicit_12 : 0;
 	memcpy(key->iv, salt, 4);
 	memcpy(key->iv + 4, iv, 8);
 	memcpy(&key->seq, rec_seq, 8);
@@ -101,16 +158,22 @@ void peer_key_free(struct peer_key *key)
 	memset(key, 0, sizeof(*key));
 }
 
-static size_t explicit_len(const struct peer_key *key)
+void peer_key_next(struct peer_key *key)
 {
-	return key->version == TLS_1_2_VERSION ? 8 : 0;
+	uint32_t updates = key->updates;
+	union peer_info next = key->info;
+
+	peer_info_update(&next);
+	peer_key_free(key);
+	peer_key_init(key, &next);
+	key->updates = updates + 1;
 }
 
 size_t peer_record_len(const struct peer_key *key, size_t len)
 {
 	size_t inner = key->version == TLS_1_3_VERSION ? 1 : 0;
 
-	return REC_HEADER + explicit_len(key) + len + inner + TAG;
+	return REC_HEADER + key->explicit_len + len + inner + TAG;
 }
 
 static void make_nonce(const struct peer_key *key, uint64_t explicit_nonce, uint8_t nonce[12])
@@ -119,7 +182,7 @@ static void make_nonce(const struct peer_key *key, uint64_t explicit_nonce, uint
 	int i;
 
 	memcpy(nonce, key->iv, 12);
-	if (key->version == TLS_1_2_VERSION) {
+	if (key->explicit_len) {
 		be = htobe64(explicit_nonce);
 		memcpy(nonce + 4, &be, 8);
 		return;
@@ -150,7 +213,7 @@ size_t peer_seal(struct peer_key *key, uint8_t type, const void *data, size_t le
 {
 	bool tls13 = key->version == TLS_1_3_VERSION;
 	size_t inner = tls13 ? len + 1 + pad : len;
-	size_t body = explicit_len(key) + inner + TAG;
+	size_t body = key->explicit_len + inner + TAG;
 	uint8_t nonce[12], aad[13];
 	uint8_t *plain = calloc(1, inner + 1);
 	uint64_t be = htobe64(key->nonce);
@@ -166,11 +229,11 @@ size_t peer_seal(struct peer_key *key, uint8_t type, const void *data, size_t le
 	out[2] = 3;
 	out[3] = body >> 8;
 	out[4] = body;
-	memcpy(out + REC_HEADER, &be, explicit_len(key));
+	memcpy(out + REC_HEADER, &be, key->explicit_len);
 	make_nonce(key, key->nonce, nonce);
 	ASSERT_EQ(0, gnutls_aead_cipher_encrypt(key->aead, nonce, sizeof(nonce), aad,
 						make_aad(key, out, len, aad), TAG, plain, inner,
-						out + REC_HEADER + explicit_len(key), &room));
+						out + REC_HEADER + key->explicit_len, &room));
 	key->seq++;
 	key->nonce++;
 	free(plain);
@@ -191,7 +254,7 @@ static ssize_t strip_padding(const uint8_t *inner, size_t len, uint8_t *type)
 ssize_t peer_open(struct peer_key *key, const uint8_t *rec, size_t len, uint8_t *type,
 		  uint8_t *out)
 {
-	size_t skip = REC_HEADER + explicit_len(key);
+	size_t skip = REC_HEADER + key->explicit_len;
 	uint8_t nonce[12], aad[13];
 	uint64_t be = 0;
 	size_t plain;
@@ -200,7 +263,7 @@ ssize_t peer_open(struct peer_key *key, const uint8_t *rec, size_t len, uint8_t 
 		return -EBADMSG;
 	if ((size_t)(rec[3] << 8 | rec[4]) != len - REC_HEADER)
 		return -EMSGSIZE;
-	memcpy(&be, rec + REC_HEADER, explicit_len(key));
+	memcpy(&be, rec + REC_HEADER, key->explicit_len);
 	key->nonce = be64toh(be);
 	make_nonce(key, key->nonce, nonce);
 	plain = len - skip - TAG;
@@ -220,8 +283,7 @@ ssize_t peer_open(struct peer_key *key, const uint8_t *rec, size_t len, uint8_t 
 void peer_init(struct peer *peer, int fd, const union peer_info *kernel_tx,
 	       const union peer_info *kernel_rx)
 {
-	peer->fd = fd;
-	peer->sent = 0;
+	*peer = (struct peer){ .fd = fd };
 	peer_key_init(&peer->rx, kernel_tx);
 	peer_key_init(&peer->tx, kernel_rx);
 }
@@ -275,6 +337,20 @@ void peer_alert(struct peer *peer, uint8_t level, uint8_t description)
 	peer_send(peer, REC_ALERT, alert, sizeof(alert));
 }
 
+void peer_update_message(uint8_t request, uint8_t out[UPDATE_LEN])
+{
+	memcpy(out, (uint8_t []){ 24, 0, 0, 1, request }, UPDATE_LEN);
+}
+
+void peer_send_update(struct peer *peer, uint8_t request)
+{
+	uint8_t message[UPDATE_LEN];
+
+	peer_update_message(request, message);
+	peer_send(peer, REC_HANDSHAKE, message, sizeof(message));
+	peer_key_next(&peer->tx);
+}
+
 int peer_recv(struct peer *peer, struct peer_record *rec)
 {
 	uint8_t raw[REC_SPACE];
@@ -297,11 +373,34 @@ int peer_recv(struct peer *peer, struct peer_record *rec)
 	return 1;
 }
 
-size_t peer_recv_data(struct peer *peer, uint8_t *out, size_t room)
+bool peer_follow(struct peer *peer, const struct peer_record *rec)
+{
+	if (peer->rx.version != TLS_1_3_VERSION || rec->type != REC_HANDSHAKE ||
+	    rec->len != UPDATE_LEN || memcmp(rec->data, "\x18\0\0\1", 4) || rec->data[4] > 1)
+		return false;
+	peer_key_next(&peer->rx);
+	peer->updates++;
+	peer->requests += rec->data[4];
+	return true;
+}
+
+uint8_t peer_recv_update(struct peer *peer)
 {
 	struct peer_record rec;
 
 	ASSERT_EQ(1, peer_recv(peer, &rec));
+	ASSERT_EQ(REC_HANDSHAKE, rec.type);
+	ASSERT_TRUE(peer_follow(peer, &rec));
+	return rec.data[4];
+}
+
+size_t peer_recv_data(struct peer *peer, uint8_t *out, size_t room)
+{
+	struct peer_record rec;
+
+	do {
+		ASSERT_EQ(1, peer_recv(peer, &rec));
+	} while (peer_follow(peer, &rec));
 	ASSERT_EQ(REC_DATA, rec.type);
 	ASSERT_LE(rec.len, room);
 	memcpy(out, rec.data, rec.len);

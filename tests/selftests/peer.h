@@ -10,6 +10,7 @@
 
 #include <linux/tls.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,29 +27,50 @@ enum {
 	REC_DATA = 23,
 };
 
+#define PEER_SECRET_MAX	48	/* SHA-384 */
+
+/* A key as the kernel takes it, and behind it what the kernel takes beside it. */
 union peer_info {
 	struct tls_crypto_info info;
 	struct tls12_crypto_info_aes_gcm_128 gcm128;
 	struct tls12_crypto_info_aes_gcm_256 gcm256;
+	struct tls12_crypto_info_chacha20_poly1305 chacha;
+	struct {
+		uint8_t room[64];
+		/* TLS 1.3: the traffic secret that key and IV come from. */
+		uint8_t secret[PEER_SECRET_MAX];
+	};
 };
 
-/* Key and IV made up from seed, sequence number and explicit nonce from seq. */
+/*
+ * TLS 1.3: a secret made up from seed, and its key and IV (RFC 8446 7.3); TLS
+ * 1.2: key and IV made up.  Sequence number and explicit nonce are seq.
+ */
 void peer_info_make(union peer_info *info, uint16_t version, uint16_t cipher, uint8_t seed,
 		    uint64_t seq);
 size_t peer_info_size(const union peer_info *info);
+/* Length of the suite's hash; 0 in TLS 1.2, which has no traffic secrets. */
+size_t peer_secret_len(const union peer_info *info);
+/* The next generation of a TLS 1.3 key (RFC 8446 7.2); sequence numbers begin anew. */
+void peer_info_update(union peer_info *info);
 void peer_info_parts(union peer_info *info, uint8_t **salt, uint8_t **iv, uint8_t **rec_seq);
 
 /* One direction. */
 struct peer_key {
 	gnutls_aead_cipher_hd_t aead;
+	union peer_info info;	/* as it was at first, or after the last update */
 	uint16_t version;
-	uint8_t iv[12];		/* TLS 1.2: only the first 4 */
+	uint8_t explicit_len;	/* nonce bytes in each record: GCM in TLS 1.2 */
+	uint8_t iv[12];		/* with an explicit nonce: only the first 4 */
 	uint64_t seq;
-	uint64_t nonce;		/* TLS 1.2: explicit nonce to send next, or last seen */
+	uint64_t nonce;		/* the explicit nonce to send next, or last seen */
+	uint32_t updates;	/* generations since the first */
 };
 
 void peer_key_init(struct peer_key *key, const union peer_info *info);
 void peer_key_free(struct peer_key *key);
+/* Goes on with the next generation. */
+void peer_key_next(struct peer_key *key);
 
 /* Bytes that one record of len bytes of content takes on the wire. */
 size_t peer_record_len(const struct peer_key *key, size_t len);
@@ -63,6 +85,9 @@ struct peer {
 	int fd;
 	struct peer_key tx, rx;
 	uint64_t sent;		/* raw bytes, what the other side's TCP will have received */
+	/* Reading data does what KeyUpdates say, and counts them here. */
+	uint32_t updates;	/* KeyUpdates of the kernel's */
+	uint32_t requests;	/* those of them that want one of ours */
 };
 
 /* ours is what the kernel under test got as TLS_TX and TLS_RX. */
@@ -77,6 +102,18 @@ void peer_send_padded(struct peer *peer, uint8_t type, const void *data, size_t 
 void peer_send_data(struct peer *peer, const void *data, size_t len, size_t chunk);
 void peer_alert(struct peer *peer, uint8_t level, uint8_t description);
 
+/* RFC 8446 4.6.3. */
+enum {
+	UPDATE_NOT_REQUESTED = 0,
+	UPDATE_REQUESTED = 1,
+};
+
+#define UPDATE_LEN 5
+/* The message. */
+void peer_update_message(uint8_t request, uint8_t out[UPDATE_LEN]);
+/* Sends a KeyUpdate and goes on with the next key. */
+void peer_send_update(struct peer *peer, uint8_t request);
+
 struct peer_record {
 	uint8_t type;
 	size_t len;
@@ -85,7 +122,11 @@ struct peer_record {
 
 /* Reads one record: 1, or 0 at a FIN between records.  Anything else ends the test. */
 int peer_recv(struct peer *peer, struct peer_record *rec);
-/* The same for a record that must come and be data; appends to out, returns its length. */
+/* Is it one KeyUpdate and nothing else?  Then goes on with the next key. */
+bool peer_follow(struct peer *peer, const struct peer_record *rec);
+/* The next record must be one; returns what it requests. */
+uint8_t peer_recv_update(struct peer *peer);
+/* A record of data that must come; appends to out, returns its length. */
 size_t peer_recv_data(struct peer *peer, uint8_t *out, size_t room);
 /* Reads data records until len bytes of content have come; returns how many records it took. */
 int peer_recv_all(struct peer *peer, uint8_t *out, size_t len);
