@@ -57,6 +57,11 @@ void agent_done_init(struct itls_nl_done *done, uint32_t id, const union peer_in
 		.rx = rx, .rx_len = peer_info_size(rx),
 		.alert_tx = -1, .alert_rx = -1,
 	};
+	if (!peer_secret_len(tx))
+		return;
+	done->secret_len = peer_secret_len(tx);
+	done->tx_secret = tx->secret;
+	done->rx_secret = rx->secret;
 }
 
 int agent_done(struct agent *agent, uint32_t id, const union peer_info *tx,

@@ -19,7 +19,7 @@ void agent_open(struct agent *agent);
 void agent_close(struct agent *agent);
 /* Waits for a request.  The caller closes req->fd. */
 void agent_accept(struct agent *agent, struct itls_nl_request *req);
-/* Fills in success with these keys; the caller may add to it before itls_nl_done(). */
+/* Fills in success with these keys and, of TLS 1.3, their secrets; the caller may add to it before itls_nl_done(). */
 void agent_done_init(struct itls_nl_done *done, uint32_t id, const union peer_info *tx,
 		     const union peer_info *rx);
 /* DONE with keys; 0 or -errno.  The channel stays open. */

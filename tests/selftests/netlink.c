@@ -145,8 +145,8 @@ static void pending_open(struct pending *p, struct managed_data *self)
 
 /* What a DONE is built of; a test breaks one of them. */
 struct done {
-	const void *id, *status, *tx, *rx;
-	size_t id_len, status_len, tx_len, rx_len;
+	const void *id, *status, *tx, *rx, *tx_secret, *rx_secret;
+	size_t id_len, status_len, tx_len, rx_len, secret_len;
 	uint16_t extra_type;
 	const void *extra;
 	size_t extra_len;
@@ -163,6 +163,10 @@ static int done_send(struct pending *p, const struct done *d)
 		mnl_attr_put(p->raw.nlh, ITLS_A_DONE_TX, d->tx_len, d->tx);
 	if (d->rx)
 		mnl_attr_put(p->raw.nlh, ITLS_A_DONE_RX, d->rx_len, d->rx);
+	if (d->secret_len && d->tx_secret)
+		mnl_attr_put(p->raw.nlh, ITLS_A_DONE_TX_SECRET, d->secret_len, d->tx_secret);
+	if (d->secret_len && d->rx_secret)
+		mnl_attr_put(p->raw.nlh, ITLS_A_DONE_RX_SECRET, d->secret_len, d->rx_secret);
 	if (d->extra_type)
 		mnl_attr_put(p->raw.nlh, d->extra_type, d->extra_len, d->extra);
 	return raw_send(&p->raw);
@@ -176,6 +180,8 @@ static struct done done_good(const struct pending *p, const struct managed_data 
 		.id = &p->id, .id_len = 4, .status = &zero, .status_len = 4,
 		.tx = &self->tx, .tx_len = peer_info_size(&self->tx),
 		.rx = &self->rx, .rx_len = peer_info_size(&self->rx),
+		.tx_secret = self->tx.secret, .rx_secret = self->rx.secret,
+		.secret_len = peer_secret_len(&self->tx),
 	};
 }
 
@@ -341,6 +347,34 @@ TEST_F(managed, done_directions_differ)
 	works_afterwards(self, &p);
 }
 
+/* What KeyUpdate needs comes with the keys, or they are no use. */
+TEST_F(managed, done_without_secrets)
+{
+	struct pending p;
+	struct done d;
+	size_t i;
+
+	if (variant->version != TLS_1_3_VERSION)
+		SKIP("TLS 1.2 has no traffic secrets");
+	pending_open(&p, self);
+	d = done_good(&p, self);
+	d.secret_len = 0;
+	REFUSED(self, &p, &d, EINVAL);
+	d = done_good(&p, self);
+	d.tx_secret = NULL;
+	REFUSED(self, &p, &d, EINVAL);
+	d = done_good(&p, self);
+	d.rx_secret = NULL;
+	REFUSED(self, &p, &d, EINVAL);
+	d = done_good(&p, self);
+	for (i = 1; i <= ITLS_SECRET_MAX; i++) {
+		d.secret_len = i;
+		if (i != peer_secret_len(&self->tx))
+			REFUSED_RANGE(self, &p, &d);
+	}
+	works_afterwards(self, &p);
+}
+
 static void extra_case(struct managed_data *self, uint16_t type, const void *data, size_t len)
 {
 	struct pending p;
@@ -393,6 +427,43 @@ TEST_F(managed, done_digest_too_long)
 	uint8_t digest[ITLS_DIGEST_LEN + 1] = {};
 
 	extra_case(self, ITLS_A_DONE_PEER_DIGEST, digest, ITLS_DIGEST_LEN + 1);
+}
+
+TEST_F(managed, done_secret_too_long)
+{
+	uint8_t secret[ITLS_SECRET_MAX + 1] = {};
+
+	extra_case(self, ITLS_A_DONE_TX_SECRET, secret, sizeof(secret));
+}
+
+TEST_F(managed, done_limits_of_nothing)
+{
+	uint64_t none = 0;
+
+	extra_case(self, ITLS_A_DONE_REKEY_RECORDS, &none, sizeof(none));
+}
+
+TEST_F(managed, done_bytes_of_nothing)
+{
+	uint64_t none = 0;
+
+	extra_case(self, ITLS_A_DONE_REKEY_BYTES, &none, sizeof(none));
+}
+
+TEST_F(managed, done_bad_verify)
+{
+	uint8_t verify = __ITLS_VERIFY_MAX;
+
+	extra_case(self, ITLS_A_DONE_VERIFY, &verify, sizeof(verify));
+}
+
+TEST_F(managed, done_subject_too_long)
+{
+	char text[ITLS_SUBJECT_MAX + 2];
+
+	memset(text, 'a', sizeof(text));
+	text[sizeof(text) - 1] = 0;
+	extra_case(self, ITLS_A_DONE_PEER_SUBJECT, text, sizeof(text));
 }
 
 TEST_F(managed, done_unknown_attribute)
