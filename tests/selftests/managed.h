@@ -72,15 +72,6 @@ static inline void managed_establish(struct managed_data *self)
 	agent_establish(&self->agent, &self->tx, &self->rx);
 }
 
-static inline struct itls_info info_get(int fd)
-{
-	struct itls_info info = {};
-	socklen_t len = sizeof(info);
-
-	ASSERT_EQ(0, getsockopt(fd, SOL_TLS, ITLS_INFO, &info, &len));
-	return info;
-}
-
 /* The handshake failed: the server sees want, and never a byte. */
 static inline void expect_failed(int fd, int want)
 {

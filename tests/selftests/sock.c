@@ -90,6 +90,15 @@ void sock_set_int(int fd, int level, int name, int value)
 	ASSERT_EQ(0, setsockopt(fd, level, name, &value, sizeof(value)));
 }
 
+int sock_error(int fd)
+{
+	socklen_t len = sizeof(int);
+	int err;
+
+	ASSERT_EQ(0, getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len));
+	return err;
+}
+
 int64_t sock_now_ms(void)
 {
 	struct timespec ts;
@@ -137,6 +146,22 @@ void sock_wait_acked(int fd)
 	for (;;) {
 		ASSERT_EQ(0, ioctl(fd, SIOCOUTQ, &queued));
 		if (!queued)
+			return;
+		ASSERT_LT(sock_now_ms(), end);
+		pause_ms(1);
+	}
+}
+
+void sock_wait_quiet(int fd)
+{
+	int64_t end = sock_now_ms() + test_wait_ms();
+	struct tcp_info info;
+	socklen_t len;
+
+	for (;;) {
+		len = sizeof(info);
+		ASSERT_EQ(0, getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len));
+		if (!info.tcpi_unacked)
 			return;
 		ASSERT_LT(sock_now_ms(), end);
 		pause_ms(1);

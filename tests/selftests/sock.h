@@ -25,6 +25,9 @@ void sock_pair(int family, int fd[2]);
 void sock_nonblock(int fd, bool on);
 void sock_set_int(int fd, int level, int name, int value);
 
+/* SO_ERROR, which is then forgotten. */
+int sock_error(int fd);
+
 /* Milliseconds that do not go backwards. */
 int64_t sock_now_ms(void);
 
@@ -34,6 +37,8 @@ int sock_poll(int fd, int want, int ms);
 void sock_wait_received(int fd, uint64_t count);
 /* Waits until the peer acknowledged everything. */
 void sock_wait_acked(int fd);
+/* Waits until it acknowledged what it could be sent: its window is shut, or that was all. */
+void sock_wait_quiet(int fd);
 
 /* Whole transfers; a socket that fails or falls silent ends the test. */
 void sock_send_all(int fd, const void *data, size_t len);

@@ -130,26 +130,6 @@ void twin_reset(struct twin *t)
 
 /* ---- what the peer does not read --------------------------------------------------- */
 
-static struct tcp_info tcp_info(int fd)
-{
-	struct tcp_info info = {};
-	socklen_t len = sizeof(info);
-
-	ASSERT_EQ(0, getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len));
-	return info;
-}
-
-/* What was sent is acknowledged: the window is shut, or there is nothing more to send. */
-static void wait_quiet(int fd)
-{
-	int64_t end = sock_now_ms() + test_wait_ms();
-
-	while (tcp_info(fd).tcpi_unacked) {
-		ASSERT_LT(sock_now_ms(), end);
-		poll(NULL, 0, 1);
-	}
-}
-
 size_t twin_fill(struct twin *t, const void *data)
 {
 	size_t sent = 0, n;
@@ -159,7 +139,7 @@ size_t twin_fill(struct twin *t, const void *data)
 	do {
 		n = sock_fill(t->fd, (const uint8_t *)data + sent, TWIN_LOTS - sent, 10000);
 		sent += n;
-		wait_quiet(t->fd);
+		sock_wait_quiet(t->fd);
 	} while (n);
 	NOTE("filled up: %d", sent > 0 && sent < TWIN_LOTS);
 	return sent;

@@ -61,9 +61,45 @@ static inline void listener_require(int fd)
 	ASSERT_EQ(0, listener_attach(fd));
 }
 
+static inline struct itls_info info_get(int fd)
+{
+	struct itls_info info = {};
+	socklen_t len = sizeof(info);
+
+	ASSERT_EQ(0, getsockopt(fd, SOL_TLS, ITLS_INFO, &info, &len));
+	return info;
+}
+
 static inline int key_set(int fd, int opt, const union peer_info *info)
 {
 	return setsockopt(fd, SOL_TLS, opt, info, peer_info_size(info));
+}
+
+/* ITLS_AUTONOMOUS with the secrets of these keys; others may change @a before autonomous_set(). */
+static inline void autonomous_init(struct itls_autonomous *a, uint8_t role,
+				   const union peer_info *tx, const union peer_info *rx)
+{
+	*a = (struct itls_autonomous){ .role = role, .secret_len = peer_secret_len(tx) };
+	memcpy(a->tx_secret, tx->secret, a->secret_len);
+	memcpy(a->rx_secret, rx->secret, a->secret_len);
+}
+
+static inline int autonomous_set(int fd, const struct itls_autonomous *a)
+{
+	return setsockopt(fd, SOL_TLS, ITLS_AUTONOMOUS, a, sizeof(*a));
+}
+
+static inline void connect_init(struct itls_connect *c, const char *profile,
+				const char *server_name)
+{
+	*c = (struct itls_connect){ .size = sizeof(*c) };
+	snprintf(c->profile, sizeof(c->profile), "%s", profile);
+	snprintf(c->server_name, sizeof(c->server_name), "%s", server_name);
+}
+
+static inline int connect_set(int fd, const struct itls_connect *c)
+{
+	return setsockopt(fd, SOL_TLS, ITLS_CONNECT, c, sizeof(*c));
 }
 
 /* One record with its type, as recvmsg() gives it; type 0: no control message came. */

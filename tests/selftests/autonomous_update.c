@@ -1,0 +1,1016 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * KeyUpdate (RFC 8446 4.6.3) of autonomous sockets, as the peer sends it and
+ * as the kernel does: when it is answered, how often, where on the wire, and
+ * that the program sees nothing of it.
+ */
+#define _GNU_SOURCE
+#include "autonomous.h"
+
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/sendfile.h>
+
+AUTONOMOUS_VARIANTS_13;
+
+#define LOTS	(4 << 20)
+#define FLOOD	10000
+/* What one KeyUpdate takes on the wire: header, message, type, tag. */
+#define UPDATE_WIRE (REC_HEADER + UPDATE_LEN + 1 + 16)
+
+static void rekey(struct autonomous_data *self, bool ask_peer)
+{
+	ASSERT_EQ(0, itls_nl_rekey(self->agent.nl, info_get(self->fd).id, ask_peer));
+}
+
+static int unsent(struct autonomous_data *self)
+{
+	int n;
+
+	ASSERT_EQ(0, ioctl(self->fd, SIOCOUTQ, &n));
+	return n;
+}
+
+/* ---- in ------------------------------------------------------------------------- */
+
+TEST_F(autonomous, keys_of_the_peer_change)
+{
+	uint8_t text;
+
+	autonomous_begin(self);
+	for (text = 'a'; text < 'a' + 20; text++) {
+		peer_send_update(&self->peer, UPDATE_NOT_REQUESTED);
+		peer_send(&self->peer, REC_DATA, &text, 1);
+		expect_data(self, &text, 1);
+	}
+	expect_silence(self);
+	/* Nobody asked for another key of ours. */
+	ASSERT_EQ(3, send(self->fd, "out", 3, 0));
+	expect_record(self, "out", 3);
+	expect_rekeys(self, 0, 20);
+}
+
+TEST_F(autonomous, updates_without_data_between)
+{
+	int i;
+
+	autonomous_begin(self);
+	for (i = 0; i < 10; i++)
+		peer_send_update(&self->peer, UPDATE_NOT_REQUESTED);
+	peer_send(&self->peer, REC_DATA, "ten", 3);
+	expect_data(self, "ten", 3);
+	expect_nothing(self);
+	expect_rekeys(self, 0, 10);
+}
+
+TEST_F(autonomous, request_is_answered_at_once)
+{
+	int i;
+
+	autonomous_begin(self);
+	for (i = 0; i < 5; i++) {
+		peer_send_update(&self->peer, UPDATE_REQUESTED);
+		expect_nothing(self);
+		expect_update(self, UPDATE_NOT_REQUESTED);
+		expect_silence(self);
+	}
+	expect_talk(self);
+	expect_rekeys(self, 5, 5);
+}
+
+/* The reader need not come back empty-handed to answer. */
+TEST_F(autonomous, request_before_data_is_answered)
+{
+	autonomous_begin(self);
+	peer_send_update(&self->peer, UPDATE_REQUESTED);
+	peer_send(&self->peer, REC_DATA, "data", 4);
+	arrived(self);
+	expect_data(self, "data", 4);
+	expect_update(self, UPDATE_NOT_REQUESTED);
+	expect_talk(self);
+	expect_rekeys(self, 1, 1);
+}
+
+TEST_F(autonomous, request_is_answered_by_a_blocked_reader)
+{
+	struct blocked b;
+	int i;
+
+	autonomous_begin(self);
+	blocked_start(&b, self, 5);
+	for (i = 0; i < 3; i++) {
+		peer_send_update(&self->peer, UPDATE_NOT_REQUESTED);
+		peer_send_update(&self->peer, UPDATE_REQUESTED);
+		expect_update(self, UPDATE_NOT_REQUESTED);
+		sock_wait_acked(self->fd);
+	}
+	peer_send(&self->peer, REC_DATA, "af", 2);
+	peer_send_update(&self->peer, UPDATE_NOT_REQUESTED);
+	peer_send(&self->peer, REC_DATA, "ter", 3);
+	blocked_join(&b, "after", 5);
+	expect_rekeys(self, 3, 7);
+}
+
+/* All of the stream up to len bytes; says where in it the last KeyUpdate stood. */
+static size_t read_stream(struct autonomous_data *self, const uint8_t *want, size_t len)
+{
+	static struct peer_record rec;
+	size_t got = 0, at = 0;
+
+	while (got < len) {
+		ASSERT_EQ(1, peer_recv(&self->peer, &rec));
+		if (peer_follow(&self->peer, &rec)) {
+			at = got;
+			continue;
+		}
+		ASSERT_EQ(REC_DATA, rec.type);
+		ASSERT_LE(rec.len, len - got);
+		ASSERT_MEMEQ(want + got, rec.data, rec.len);
+		got += rec.len;
+	}
+	return at;
+}
+
+/* What is under way must go first; then the answer, once, before the next record of data. */
+static void answer_when_busy(struct autonomous_data *self, int requests)
+{
+	uint8_t *data = alloc_pattern(LOTS, 0);
+	int before, i;
+	size_t sent;
+
+	autonomous_begin(self);
+	sent = fill_up(self, data, LOTS);
+	before = unsent(self);
+	for (i = 0; i < requests; i++) {
+		peer_send_update(&self->peer, UPDATE_REQUESTED);
+		if (i % 100 == 0)
+			expect_nothing(self);
+	}
+	expect_nothing(self);
+	EXPECT_LE(unsent(self), before + UPDATE_WIRE);
+	read_stream(self, data, sent);
+	ASSERT_EQ(1000, send(self->fd, data + sent, 1000, 0));
+	EXPECT_EQ(0, read_stream(self, data + sent, 1000));
+	EXPECT_EQ(0, self->peer.requests);
+	expect_rekeys(self, 1, requests);
+	expect_talk(self);
+	expect_rekeys(self, 1, requests);
+	free(data);
+}
+
+TEST_F(autonomous, answer_comes_before_the_next_data)
+{
+	answer_when_busy(self, 1);
+}
+
+TEST_F(autonomous, several_requests_have_one_answer)
+{
+	answer_when_busy(self, 7);
+}
+
+TEST_F_TIMEOUT(autonomous, flood_of_requests_has_one_answer, 90)
+{
+	answer_when_busy(self, FLOOD);
+}
+
+/* A request that finds nothing under way is answered then, and those before it with it. */
+TEST_F(autonomous, one_answer_when_idle_again)
+{
+	uint8_t *data = alloc_pattern(LOTS, 0);
+	size_t sent;
+	int i;
+
+	autonomous_begin(self);
+	sent = fill_up(self, data, LOTS);
+	for (i = 0; i < 3; i++)
+		peer_send_update(&self->peer, UPDATE_REQUESTED);
+	expect_nothing(self);
+	read_stream(self, data, sent);
+	sock_wait_acked(self->fd);
+	EXPECT_EQ(0, self->peer.updates);
+	peer_send_update(&self->peer, UPDATE_REQUESTED);
+	expect_nothing(self);
+	expect_update(self, UPDATE_NOT_REQUESTED);
+	expect_silence(self);
+	expect_talk(self);
+	expect_rekeys(self, 1, 4);
+	free(data);
+}
+
+/* The peer asks and asks and reads nothing: what waits for it does not become more. */
+TEST_F_TIMEOUT(autonomous, flood_while_the_peer_does_not_read, 60)
+{
+	int i;
+
+	autonomous_begin(self);
+	for (i = 1; i <= FLOOD / 5; i++) {
+		peer_send_update(&self->peer, UPDATE_REQUESTED);
+		if (i % 50)
+			continue;
+		expect_nothing(self);
+		ASSERT_LE(unsent(self), 2 * UPDATE_WIRE);
+	}
+	expect_talk(self);
+	EXPECT_LT(0, self->peer.updates);
+	EXPECT_LE(self->peer.updates, FLOOD / 5);
+	EXPECT_EQ(0, self->peer.requests);
+	expect_rekeys(self, self->peer.updates, FLOOD / 5);
+}
+
+/* ---- in, awkwardly ----------------------------------------------------------------- */
+
+/* RFC 8446 5.1: a message may be split; the reader may or may not look in between. */
+static void in_pieces(struct autonomous_data *self, size_t first, size_t second, bool look)
+{
+	uint8_t message[UPDATE_LEN];
+
+	peer_update_message(UPDATE_REQUESTED, message);
+	peer_send(&self->peer, REC_HANDSHAKE, message, first);
+	if (look)
+		expect_nothing(self);
+	if (second)
+		peer_send(&self->peer, REC_HANDSHAKE, message + first, second);
+	if (second && look)
+		expect_nothing(self);
+	first += second;
+	if (first < UPDATE_LEN)
+		peer_send(&self->peer, REC_HANDSHAKE, message + first, UPDATE_LEN - first);
+	peer_key_next(&self->peer.tx);
+	peer_send(&self->peer, REC_DATA, "after", 5);
+	expect_data(self, "after", 5);
+	expect_update(self, UPDATE_NOT_REQUESTED);
+	sock_wait_acked(self->fd);
+}
+
+TEST_F(autonomous, update_in_pieces)
+{
+	uint32_t n = 0;
+	size_t i, j;
+	int look;
+
+	autonomous_begin(self);
+	for (look = 0; look < 2; look++)
+		for (i = 1; i < UPDATE_LEN; i++)
+			for (j = 0; j <= UPDATE_LEN - i; j++, n++)
+				in_pieces(self, i, j, look);
+	expect_talk(self);
+	expect_rekeys(self, n, n);
+}
+
+TEST_F(autonomous, update_in_padded_record)
+{
+	uint8_t message[UPDATE_LEN];
+
+	autonomous_begin(self);
+	peer_update_message(UPDATE_NOT_REQUESTED, message);
+	peer_send_padded(&self->peer, REC_HANDSHAKE, message, sizeof(message), 5000);
+	peer_key_next(&self->peer.tx);
+	peer_send_padded(&self->peer, REC_DATA, "padded", 6, 300);
+	expect_data(self, "padded", 6);
+	expect_rekeys(self, 0, 1);
+}
+
+/* A record that arrives byte after byte, with a reader who looks each time. */
+TEST_F(autonomous, update_in_segments)
+{
+	uint8_t message[UPDATE_LEN], rec[REC_SPACE];
+	size_t len, i;
+
+	autonomous_begin(self);
+	peer_update_message(UPDATE_NOT_REQUESTED, message);
+	len = peer_seal(&self->peer.tx, REC_HANDSHAKE, message, sizeof(message), 0, rec);
+	for (i = 0; i < len; i++) {
+		peer_send_raw(&self->peer, rec + i, 1);
+		expect_nothing(self);
+	}
+	peer_key_next(&self->peer.tx);
+	expect_talk(self);
+	expect_rekeys(self, 0, 1);
+}
+
+/* NewSessionTicket of five bytes, which look like a KeyUpdate, and a real one. */
+TEST_F(autonomous, ticket_and_update_in_one_record)
+{
+	static const uint8_t both[] = { 4, 0, 0, 5, 24, 0, 0, 1, 0, 24, 0, 0, 1, 1 };
+
+	if (!is_client(self))
+		SKIP("servers get no tickets");
+	autonomous_begin(self);
+	peer_send(&self->peer, REC_HANDSHAKE, both, sizeof(both));
+	peer_key_next(&self->peer.tx);
+	expect_nothing(self);
+	expect_update(self, UPDATE_NOT_REQUESTED);
+	expect_talk(self);
+	expect_rekeys(self, 1, 1);
+	EXPECT_EQ(1, stat_get("RxTicket"));
+}
+
+static void wrong_message(struct autonomous_data *self, const void *message, size_t len,
+			  uint8_t alert)
+{
+	autonomous_begin(self);
+	peer_send(&self->peer, REC_DATA, "good", 4);
+	peer_send(&self->peer, REC_HANDSHAKE, message, len);
+	peer_send(&self->peer, REC_DATA, "late", 4);
+	expect_data(self, "good", 4);
+	expect_fatal(self, EPROTO, alert);
+	EXPECT_EQ(0, info_get(self->fd).rx_rekeys);
+}
+
+TEST_F(autonomous, update_too_short)
+{
+	wrong_message(self, "\x18\0\0\0", 4, ALERT_DECODE_ERROR);
+}
+
+TEST_F(autonomous, update_too_long)
+{
+	wrong_message(self, "\x18\0\0\2\0\0", 6, ALERT_DECODE_ERROR);
+}
+
+TEST_F(autonomous, update_of_sixteen_megabytes)
+{
+	wrong_message(self, "\x18\xff\xff\xff\0", 5, ALERT_DECODE_ERROR);
+}
+
+TEST_F(autonomous, update_with_unknown_request)
+{
+	wrong_message(self, "\x18\0\0\1\2", 5, ALERT_ILLEGAL_PARAMETER);
+}
+
+TEST_F(autonomous, update_with_largest_request)
+{
+	wrong_message(self, "\x18\0\0\1\xff", 5, ALERT_ILLEGAL_PARAMETER);
+}
+
+/* RFC 8446 5.1: a change of keys falls between records. */
+TEST_F(autonomous, two_updates_in_one_record)
+{
+	autonomous_begin(self);
+	peer_send(&self->peer, REC_HANDSHAKE, "\x18\0\0\1\0\x18\0\0\1\0", 10);
+	expect_fatal(self, EPROTO, ALERT_UNEXPECTED_MESSAGE);
+}
+
+TEST_F(autonomous, update_with_half_a_message_behind_it)
+{
+	autonomous_begin(self);
+	peer_send(&self->peer, REC_HANDSHAKE, "\x18\0\0\1\0\4", 6);
+	expect_fatal(self, EPROTO, ALERT_UNEXPECTED_MESSAGE);
+}
+
+/* The record after a KeyUpdate has the new key, or it is forged. */
+TEST_F(autonomous, old_key_after_update)
+{
+	uint8_t message[UPDATE_LEN];
+
+	autonomous_begin(self);
+	peer_update_message(UPDATE_NOT_REQUESTED, message);
+	peer_send(&self->peer, REC_HANDSHAKE, message, sizeof(message));
+	peer_send(&self->peer, REC_DATA, "old", 3);
+	expect_fatal(self, EBADMSG, ALERT_BAD_RECORD_MAC);
+}
+
+/* Nothing is sent behind close_notify, not even an answer. */
+TEST_F(autonomous, request_after_shutdown_is_not_answered)
+{
+	autonomous_begin(self);
+	ASSERT_EQ(0, shutdown(self->fd, SHUT_WR));
+	expect_close_notify(&self->peer);
+	peer_send_update(&self->peer, UPDATE_REQUESTED);
+	peer_send(&self->peer, REC_DATA, "more", 4);
+	expect_data(self, "more", 4);
+	peer_send_update(&self->peer, UPDATE_REQUESTED);
+	expect_nothing(self);
+	expect_rekeys(self, 0, 2);
+}
+
+TEST_F(autonomous, update_after_close_notify_is_ignored)
+{
+	autonomous_begin(self);
+	peer_alert(&self->peer, LEVEL_WARNING, ALERT_CLOSE_NOTIFY);
+	peer_send_update(&self->peer, UPDATE_REQUESTED);
+	arrived(self);
+	expect_eof(self->fd);
+	ASSERT_EQ(2, send(self->fd, "ok", 2, 0));
+	expect_record(self, "ok", 2);
+	EXPECT_EQ(0, info_get(self->fd).rx_rekeys);
+}
+
+/* ---- what the program sees ---------------------------------------------------------- */
+
+TEST_F(autonomous, poll_and_fionread_see_nothing)
+{
+	int n = -1;
+
+	autonomous_begin(self);
+	peer_send_update(&self->peer, UPDATE_NOT_REQUESTED);
+	expect_nothing(self);
+	EXPECT_EQ(0, sock_poll(self->fd, POLLIN, 0));
+	ASSERT_EQ(0, ioctl(self->fd, FIONREAD, &n));
+	EXPECT_EQ(0, n);
+	peer_send_update(&self->peer, UPDATE_NOT_REQUESTED);
+	arrived(self);
+	/* Asking is reading, too: no program may be told of bytes that do not come. */
+	ASSERT_EQ(0, ioctl(self->fd, FIONREAD, &n));
+	EXPECT_EQ(0, n);
+	EXPECT_EQ(0, sock_poll(self->fd, POLLIN, 0));
+	peer_send(&self->peer, REC_DATA, "data", 4);
+	EXPECT_EQ(POLLIN, sock_poll(self->fd, POLLIN, test_wait_ms()));
+	expect_data(self, "data", 4);
+}
+
+/* Each arrival of data makes an edge, whatever came and went before it. */
+TEST_F(autonomous, edges)
+{
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLET };
+	int ep = epoll_create1(EPOLL_CLOEXEC), i;
+
+	autonomous_begin(self);
+	ASSERT_EQ(0, epoll_ctl(ep, EPOLL_CTL_ADD, self->fd, &ev));
+	for (i = 0; i < 5; i++) {
+		peer_send_update(&self->peer, UPDATE_REQUESTED);
+		/* Whether it makes an edge or not, there is nothing behind it. */
+		expect_nothing(self);
+		expect_update(self, UPDATE_NOT_REQUESTED);
+		sock_wait_acked(self->fd);
+		while (epoll_wait(ep, &ev, 1, 0) > 0)
+			;
+		peer_send_update(&self->peer, UPDATE_NOT_REQUESTED);
+		peer_send(&self->peer, REC_DATA, "edge", 4);
+		ASSERT_EQ(1, epoll_wait(ep, &ev, 1, test_wait_ms()));
+		EXPECT_TRUE(ev.events & EPOLLIN);
+		expect_data(self, "edge", 4);
+		expect_nothing(self);
+	}
+	close(ep);
+}
+
+TEST_F(autonomous, waitall_across_updates)
+{
+	struct blocked b;
+	int i;
+
+	autonomous_begin(self);
+	blocked_start(&b, self, 20);
+	for (i = 0; i < 10; i++) {
+		peer_send(&self->peer, REC_DATA, "ab", 2);
+		peer_send_update(&self->peer, UPDATE_NOT_REQUESTED);
+	}
+	blocked_join(&b, "abababababababababab", 20);
+	/* And with all of it there. */
+	for (i = 0; i < 10; i++) {
+		peer_send(&self->peer, REC_DATA, "cd", 2);
+		peer_send_update(&self->peer, UPDATE_NOT_REQUESTED);
+	}
+	arrived(self);
+	expect_data(self, "cdcdcdcdcdcdcdcdcdcd", 20);
+	expect_nothing(self);
+	expect_rekeys(self, 0, 20);
+}
+
+TEST_F(autonomous, peek_across_updates)
+{
+	uint8_t buf[16];
+	int i;
+
+	autonomous_begin(self);
+	peer_send(&self->peer, REC_DATA, "ab", 2);
+	peer_send_update(&self->peer, UPDATE_REQUESTED);
+	peer_send(&self->peer, REC_DATA, "cd", 2);
+	arrived(self);
+	for (i = 0; i < 3; i++) {
+		ASSERT_LE(2, recv(self->fd, buf, sizeof(buf), MSG_PEEK));
+		EXPECT_MEMEQ("ab", buf, 2);
+	}
+	expect_data(self, "abcd", 4);
+	peer_send_update(&self->peer, UPDATE_NOT_REQUESTED);
+	arrived(self);
+	EXPECT_ERRNO(EAGAIN, recv(self->fd, buf, sizeof(buf), MSG_PEEK | MSG_DONTWAIT));
+	expect_talk(self);
+	expect_rekeys(self, 1, 2);
+}
+
+/* recvmsg() with room for a record's type gets data alone. */
+TEST_F(autonomous, recvmsg_sees_data_alone)
+{
+	uint8_t buf[16], type;
+
+	autonomous_begin(self);
+	peer_send_update(&self->peer, UPDATE_NOT_REQUESTED);
+	peer_send(&self->peer, REC_DATA, "data", 4);
+	ASSERT_EQ(4, recv_typed(self->fd, buf, sizeof(buf), &type, 0));
+	EXPECT_TRUE(type == 0 || type == REC_DATA);
+	EXPECT_MEMEQ("data", buf, 4);
+}
+
+/* ---- out ---------------------------------------------------------------------------- */
+
+/* Sends @nr records of @len bytes; each @every ones are followed by another key, all but the last. */
+static void expect_rhythm(struct autonomous_data *self, size_t len, int nr, int every)
+{
+	uint8_t *data = alloc_pattern(len, 0);
+	int i;
+
+	for (i = 0; i < nr; i++)
+		ASSERT_EQ((ssize_t)len, send(self->fd, data, len, 0));
+	for (i = 0; i < nr; i++) {
+		if (i && i % every == 0)
+			expect_update(self, UPDATE_NOT_REQUESTED);
+		expect_record(self, data, len);
+	}
+	expect_silence(self);
+	expect_rekeys(self, (nr - 1) / every, 0);
+	free(data);
+}
+
+TEST_F(autonomous, key_is_changed_after_records)
+{
+	self->rekey_records = 3;
+	autonomous_begin(self);
+	expect_rhythm(self, 10, 20, 3);
+}
+
+TEST_F(autonomous, key_is_changed_after_each_record)
+{
+	self->rekey_records = 1;
+	autonomous_begin(self);
+	expect_rhythm(self, 100, 30, 1);
+}
+
+/* The third record of 400 would exceed 1000 bytes. */
+TEST_F(autonomous, key_is_changed_after_bytes)
+{
+	self->rekey_bytes = 1000;
+	autonomous_begin(self);
+	expect_rhythm(self, 400, 9, 2);
+}
+
+TEST_F(autonomous, bytes_may_be_used_up_exactly)
+{
+	self->rekey_bytes = 1000;
+	autonomous_begin(self);
+	expect_rhythm(self, 500, 9, 2);
+}
+
+/* A record longer than the limit cannot wait for a better key. */
+TEST_F(autonomous, fewer_bytes_than_a_record)
+{
+	uint8_t *data = alloc_pattern(3000, 0), got[3000];
+	int i;
+
+	self->rekey_bytes = 10;
+	autonomous_begin(self);
+	for (i = 0; i < 5; i++) {
+		ASSERT_EQ(3000, send(self->fd, data, 3000, 0));
+		peer_recv_all(&self->peer, got, sizeof(got));
+		EXPECT_MEMEQ(data, got, sizeof(got));
+	}
+	EXPECT_LE(4, self->peer.updates);
+	expect_rekeys(self, self->peer.updates, 0);
+	free(data);
+}
+
+/* Whichever comes first. */
+TEST_F(autonomous, records_before_bytes)
+{
+	self->rekey_records = 2;
+	self->rekey_bytes = 1000000;
+	autonomous_begin(self);
+	expect_rhythm(self, 100, 9, 2);
+}
+
+TEST_F(autonomous, open_record_is_one_record)
+{
+	uint8_t buf[8];
+	int i;
+
+	self->rekey_records = 2;
+	autonomous_begin(self);
+	for (i = 0; i < 6; i++) {
+		ASSERT_EQ(2, send(self->fd, "ab", 2, MSG_MORE));
+		ASSERT_EQ(2, send(self->fd, "cd", 2, 0));
+		ASSERT_EQ(1, peer_recv_all(&self->peer, buf, 4));
+		EXPECT_MEMEQ("abcd", buf, 4);
+	}
+	expect_rekeys(self, 2, 0);
+}
+
+TEST_F(autonomous, key_is_changed_by_hand)
+{
+	int i;
+
+	autonomous_begin(self);
+	for (i = 0; i < 5; i++) {
+		rekey(self, false);
+		expect_update(self, UPDATE_NOT_REQUESTED);
+		ASSERT_EQ(1, send(self->fd, "x", 1, 0));
+		expect_record(self, "x", 1);
+	}
+	expect_silence(self);
+	expect_rekeys(self, 5, 0);
+}
+
+TEST_F(autonomous, key_is_changed_by_hand_on_both_sides)
+{
+	autonomous_begin(self);
+	rekey(self, true);
+	expect_update(self, UPDATE_REQUESTED);
+	peer_send_update(&self->peer, UPDATE_NOT_REQUESTED);
+	expect_talk(self);
+	expect_silence(self);
+	expect_rekeys(self, 1, 1);
+}
+
+/* A count of records begins anew with each key, whoever asked for it. */
+TEST_F(autonomous, count_begins_anew)
+{
+	self->rekey_records = 3;
+	autonomous_begin(self);
+	ASSERT_EQ(1, send(self->fd, "1", 1, 0));
+	ASSERT_EQ(1, send(self->fd, "2", 1, 0));
+	expect_record(self, "1", 1);
+	expect_record(self, "2", 1);
+	rekey(self, false);
+	expect_update(self, UPDATE_NOT_REQUESTED);
+	ASSERT_EQ(1, send(self->fd, "1", 1, 0));
+	ASSERT_EQ(1, send(self->fd, "2", 1, 0));
+	ASSERT_EQ(1, send(self->fd, "3", 1, 0));
+	expect_record(self, "1", 1);
+	expect_record(self, "2", 1);
+	expect_record(self, "3", 1);
+	ASSERT_EQ(1, send(self->fd, "4", 1, 0));
+	expect_update(self, UPDATE_NOT_REQUESTED);
+	expect_record(self, "4", 1);
+}
+
+/* Both ask before either has seen the other's: both answer. */
+TEST_F(autonomous, requests_cross)
+{
+	autonomous_begin(self);
+	rekey(self, true);
+	sock_wait_acked(self->fd);
+	peer_send_update(&self->peer, UPDATE_REQUESTED);
+	expect_nothing(self);
+	expect_update(self, UPDATE_REQUESTED);
+	peer_send_update(&self->peer, UPDATE_NOT_REQUESTED);
+	expect_update(self, UPDATE_NOT_REQUESTED);
+	expect_talk(self);
+	expect_silence(self);
+	expect_rekeys(self, 2, 2);
+}
+
+TEST_F(autonomous, open_record_and_request)
+{
+	uint8_t buf[8];
+
+	autonomous_begin(self);
+	ASSERT_EQ(2, send(self->fd, "ab", 2, MSG_MORE));
+	peer_send_update(&self->peer, UPDATE_REQUESTED);
+	expect_nothing(self);
+	ASSERT_EQ(2, send(self->fd, "cd", 2, 0));
+	peer_recv_all(&self->peer, buf, 4);
+	EXPECT_MEMEQ("abcd", buf, 4);
+	expect_rekeys(self, 1, 1);
+	expect_talk(self);
+	expect_rekeys(self, 1, 1);
+}
+
+TEST_F(autonomous, open_record_and_change_by_hand)
+{
+	uint8_t buf[8];
+
+	autonomous_begin(self);
+	ASSERT_EQ(2, send(self->fd, "ab", 2, MSG_MORE));
+	rekey(self, false);
+	ASSERT_EQ(2, send(self->fd, "cd", 2, 0));
+	peer_recv_all(&self->peer, buf, 4);
+	EXPECT_MEMEQ("abcd", buf, 4);
+	expect_rekeys(self, 1, 0);
+}
+
+/* TCP takes no more: partial records go on later, each under the key it was made with. */
+TEST_F_TIMEOUT(autonomous, change_of_keys_while_full, 60)
+{
+	uint8_t *data = alloc_pattern(LOTS, 0);
+	size_t sent, more = 0;
+	int i;
+
+	self->rekey_records = 1;
+	autonomous_begin(self);
+	sent = fill_up(self, data, LOTS);
+	for (i = 0; i < 5; i++) {
+		rekey(self, false);
+		more = sock_fill(self->fd, data + sent, 1000, 1000);
+		sent += more;
+	}
+	read_stream(self, data, sent);
+	ASSERT_EQ(1000, send(self->fd, data + sent, 1000, 0));
+	read_stream(self, data + sent, 1000);
+	expect_rekeys(self, self->peer.rx.updates, 0);
+	EXPECT_LT(0, self->peer.rx.updates);
+	free(data);
+}
+
+/* A nonce is never used twice: behind a KeyUpdate the old key opens nothing, number 0 of the new one does. */
+TEST_F(autonomous, old_key_is_not_used_again)
+{
+	uint8_t raw[REC_HEADER + 1 + 1 + 16], out[REC_SPACE], type;
+	struct peer_key old = {}, next = {};
+	union peer_info info;
+	int i;
+
+	autonomous_begin(self);
+	for (i = 0; i < 5; i++) {
+		info = self->peer.rx.info;
+		rekey(self, false);
+		expect_update(self, UPDATE_NOT_REQUESTED);
+		EXPECT_EQ(0, self->peer.rx.seq);
+		ASSERT_EQ(1, send(self->fd, "x", 1, 0));
+		sock_recv_all(self->peer.fd, raw, sizeof(raw));
+		peer_key_init(&old, &info);
+		for (old.seq = 0; old.seq < 4;) {
+			uint64_t seq = old.seq;
+
+			EXPECT_EQ(-EBADMSG, peer_open(&old, raw, sizeof(raw), &type, out));
+			old.seq = seq + 1;
+		}
+		peer_info_update(&info);
+		peer_key_init(&next, &info);
+		EXPECT_EQ(1, peer_open(&next, raw, sizeof(raw), &type, out));
+		EXPECT_EQ(REC_DATA, type);
+		self->peer.rx.seq++;
+		peer_key_free(&old);
+		peer_key_free(&next);
+	}
+}
+
+static int no_session(const struct itls_nl_session *s, void *arg)
+{
+	if (s->id == *(uint32_t *)arg)
+		return -EEXIST;
+	return 0;
+}
+
+TEST_F(autonomous, change_by_hand_needs_a_session)
+{
+	uint32_t id;
+
+	autonomous_begin(self);
+	id = info_get(self->fd).id;
+	ASSERT_NE(0, id);
+	EXPECT_EQ(-ESRCH, itls_nl_rekey(self->agent.nl, id + 1000, false));
+	ASSERT_EQ(0, itls_nl_rekey(self->agent.nl, id, false));
+	expect_update(self, UPDATE_NOT_REQUESTED);
+	ASSERT_EQ(0, shutdown(self->fd, SHUT_WR));
+	EXPECT_EQ(-ESRCH, itls_nl_rekey(self->agent.nl, id, false));
+	expect_close_notify(&self->peer);
+	close(self->fd);
+	self->fd = -1;
+	peer_free(&self->peer);
+	stat_wait_idle();
+	ASSERT_EQ(0, itls_nl_sessions(self->agent.nl, no_session, &id));
+	EXPECT_EQ(-ESRCH, itls_nl_rekey(self->agent.nl, id, false));
+}
+
+TEST_F(autonomous, session_list_counts)
+{
+	struct itls_nl_session s;
+
+	autonomous_begin(self);
+	rekey(self, false);
+	expect_update(self, UPDATE_NOT_REQUESTED);
+	peer_send_update(&self->peer, UPDATE_NOT_REQUESTED);
+	peer_send_update(&self->peer, UPDATE_NOT_REQUESTED);
+	expect_nothing(self);
+	s = listed_get(&self->agent, self->fd);
+	EXPECT_EQ(1, s.tx_rekeys);
+	EXPECT_EQ(2, s.rx_rekeys);
+	EXPECT_EQ(self->variant->role, s.role);
+}
+
+/* ---- close ---------------------------------------------------------------------------- */
+
+TEST_F(autonomous, close_inside_an_update)
+{
+	uint8_t message[UPDATE_LEN];
+
+	autonomous_begin(self);
+	peer_update_message(UPDATE_REQUESTED, message);
+	peer_send(&self->peer, REC_HANDSHAKE, message, 3);
+	expect_nothing(self);
+	close(self->fd);
+	self->fd = -1;
+	expect_close_notify(&self->peer);
+}
+
+TEST_F(autonomous, end_of_stream_inside_an_update)
+{
+	uint8_t message[UPDATE_LEN];
+
+	autonomous_begin(self);
+	peer_update_message(UPDATE_REQUESTED, message);
+	peer_send(&self->peer, REC_HANDSHAKE, message, 3);
+	ASSERT_EQ(0, shutdown(self->peer.fd, SHUT_WR));
+	ASSERT_NE(0, sock_poll(self->fd, POLLRDHUP, test_wait_ms()));
+	EXPECT_ERRNO(ECONNRESET, recv(self->fd, SCRATCH(8), 8, 0));
+	EXPECT_EQ(1, stat_get("RxTruncated"));
+}
+
+/* Data, perhaps the answer that was due, close_notify, and nothing more. */
+static void close_with_request_open(struct autonomous_data *self, bool by_shutdown)
+{
+	uint8_t *data = alloc_pattern(LOTS, 0);
+	static struct peer_record rec;
+	size_t sent;
+
+	autonomous_begin(self);
+	sent = fill_up(self, data, LOTS);
+	peer_send_update(&self->peer, UPDATE_REQUESTED);
+	expect_nothing(self);
+	if (by_shutdown) {
+		ASSERT_EQ(0, shutdown(self->fd, SHUT_WR));
+	} else {
+		close(self->fd);
+		self->fd = -1;
+	}
+	read_stream(self, data, sent);
+	ASSERT_EQ(1, peer_recv(&self->peer, &rec));
+	if (peer_follow(&self->peer, &rec))
+		ASSERT_EQ(1, peer_recv(&self->peer, &rec));
+	alert_check(&rec, LEVEL_WARNING, ALERT_CLOSE_NOTIFY);
+	EXPECT_LE(self->peer.updates, 1);
+	EXPECT_EQ(0, peer_recv(&self->peer, &rec));
+	free(data);
+}
+
+TEST_F(autonomous, close_with_a_request_open)
+{
+	close_with_request_open(self, false);
+}
+
+TEST_F(autonomous, shutdown_with_a_request_open)
+{
+	close_with_request_open(self, true);
+}
+
+/* ---- while much is moving ---------------------------------------------------------------- */
+
+/* One direction of the program's, in a thread of its own. */
+struct flow {
+	struct autonomous_data *self;
+	void (*run)(struct flow *flow);
+	size_t len, chunk;
+	pthread_t thread;
+};
+
+static void *flow_run(void *arg)
+{
+	struct flow *flow = arg;
+
+	flow->run(flow);
+	return NULL;
+}
+
+static void by_send(struct flow *flow)
+{
+	uint8_t *data = alloc_pattern(flow->len, 0);
+	size_t at, n;
+
+	for (at = 0; at < flow->len; at += n) {
+		n = flow->len - at < flow->chunk ? flow->len - at : flow->chunk;
+		ASSERT_EQ((ssize_t)n, send(flow->self->fd, data + at, n, 0));
+	}
+	free(data);
+}
+
+static void by_sendfile(struct flow *flow)
+{
+	int file = file_pattern(flow->len);
+	off_t at = 0;
+
+	while (at < (off_t)flow->len)
+		ASSERT_LT(0, sendfile(flow->self->fd, file, &at, flow->chunk));
+	close(file);
+}
+
+static void by_splice_to(struct flow *flow)
+{
+	int file = file_pattern(flow->len), p[2];
+	loff_t at = 0;
+	ssize_t n, m;
+
+	ASSERT_EQ(0, pipe(p));
+	while (at < (loff_t)flow->len) {
+		n = splice(file, &at, p[1], NULL, flow->chunk, 0);
+		ASSERT_LT(0, n);
+		for (; n; n -= m) {
+			m = splice(p[0], NULL, flow->self->fd, NULL, n,
+				   at < (loff_t)flow->len ? SPLICE_F_MORE : 0);
+			ASSERT_LT(0, m);
+		}
+	}
+	close(p[0]);
+	close(p[1]);
+	close(file);
+}
+
+static void by_recv(struct flow *flow)
+{
+	uint8_t *want = alloc_pattern(flow->len, 0), *got = malloc(flow->len + 1);
+	size_t at = 0, room;
+	ssize_t n;
+
+	ASSERT_TRUE(got);
+	while (at < flow->len) {
+		room = flow->len - at < flow->chunk ? flow->len - at : flow->chunk;
+		n = recv(flow->self->fd, got + at, room, 0);
+		ASSERT_LT(0, n);
+		at += n;
+	}
+	ASSERT_MEMEQ(want, got, flow->len);
+	free(want);
+	free(got);
+}
+
+static void by_splice_from(struct flow *flow)
+{
+	uint8_t *want = alloc_pattern(flow->len, 0), *got = malloc(flow->len + 1);
+	size_t at = 0;
+	int p[2];
+	ssize_t n;
+
+	ASSERT_TRUE(got);
+	ASSERT_EQ(0, pipe(p));
+	while (at < flow->len) {
+		n = splice(flow->self->fd, NULL, p[1], NULL, flow->chunk, 0);
+		ASSERT_LT(0, n);
+		ASSERT_EQ(n, read(p[0], got + at, n));
+		at += n;
+	}
+	ASSERT_MEMEQ(want, got, flow->len);
+	close(p[0]);
+	close(p[1]);
+	free(want);
+	free(got);
+}
+
+/* @updates times some bytes and a KeyUpdate, of which every other asks for one of ours. */
+static void peer_sends(struct autonomous_data *self, int updates, size_t each)
+{
+	uint8_t *data = alloc_pattern(updates * each, 0);
+	int i;
+
+	for (i = 0; i < updates; i++) {
+		peer_send(&self->peer, REC_DATA, data + i * each, each);
+		peer_send_update(&self->peer, i & 1 ? UPDATE_REQUESTED : UPDATE_NOT_REQUESTED);
+	}
+	free(data);
+}
+
+static void flows(struct autonomous_data *self, struct flow out, struct flow in, int updates)
+{
+	struct peer_drain drain;
+
+	out.self = self;
+	in.self = self;
+	peer_drain_start(&drain, &self->peer, out.len, 0);
+	ASSERT_EQ(0, pthread_create(&out.thread, NULL, flow_run, &out));
+	ASSERT_EQ(0, pthread_create(&in.thread, NULL, flow_run, &in));
+	peer_sends(self, updates, in.len / updates);
+	ASSERT_EQ(0, pthread_join(in.thread, NULL));
+	ASSERT_EQ(0, pthread_join(out.thread, NULL));
+	peer_drain_join(&drain);
+	printf("# %u KeyUpdates out, %d in\n", self->peer.updates, updates);
+	EXPECT_LT(0, self->peer.updates);
+	EXPECT_EQ(0, self->peer.requests);
+	/* The last one stands behind the data, and so may its answer. */
+	expect_nothing(self);
+	expect_talk(self);
+	expect_rekeys(self, self->peer.rx.updates, updates);
+}
+
+TEST_F_TIMEOUT(autonomous, ten_thousand_updates, 180)
+{
+	self->rekey_records = 1;
+	autonomous_begin(self);
+	flows(self, (struct flow){ .run = by_send, .len = 1000000, .chunk = 100 },
+	      (struct flow){ .run = by_recv, .len = 500000, .chunk = 777 }, 10000);
+	EXPECT_LE(9999, self->peer.updates);
+}
+
+TEST_F_TIMEOUT(autonomous, sendfile_and_updates, 60)
+{
+	self->rekey_records = 7;
+	autonomous_begin(self);
+	flows(self, (struct flow){ .run = by_sendfile, .len = 2 << 20, .chunk = 300000 },
+	      (struct flow){ .run = by_recv, .len = 400000, .chunk = 30000 }, 200);
+}
+
+TEST_F_TIMEOUT(autonomous, splice_and_updates, 60)
+{
+	self->rekey_bytes = 50000;
+	autonomous_begin(self);
+	flows(self, (struct flow){ .run = by_splice_to, .len = 2 << 20, .chunk = 40000 },
+	      (struct flow){ .run = by_splice_from, .len = 400000, .chunk = 30000 }, 200);
+}
