@@ -14,12 +14,15 @@
 enum itls_cipher_flag {
 	ITLS_CCM	= BIT(0),
 	ITLS_ONLY_12	= BIT(1),	/* TLS 1.3 has no code point for it */
+	ITLS_UNLIMITED	= BIT(2),	/* as many records as there are numbers */
 };
 
 /* Where the parts of a key are in its structure of <linux/tls.h>. */
 struct itls_cipher_desc {
 	u16 type;
 	const char *alg;
+	const char *hmac;	/* of the hash of its TLS 1.3 suite */
+	u8 secret_len;		/* bytes that hash gives */
 	size_t info_len;
 	u8 key_len, salt_len, iv_len;
 	u8 explicit_12;		/* nonce bytes in a TLS 1.2 record */
@@ -28,9 +31,13 @@ struct itls_cipher_desc {
 };
 
 /* The structures differ in the order of their members, not in what they are. */
-#define ITLS_CIPHER(_type, _info, _alg, _explicit_12, _flags) {		\
+#define ITLS_CIPHER(_type, _info, _alg, _hash, _secret_len,		\
+		    _explicit_12, _flags) {				\
 	.type = _type,							\
 	.alg = _alg,							\
+	.hmac = "hmac(" _hash ")",					\
+	.secret_len = (_secret_len) +					\
+		      BUILD_BUG_ON_ZERO((_secret_len) > ITLS_SECRET_MAX), \
 	.info_len = sizeof(struct _info) +				\
 		    BUILD_BUG_ON_ZERO(sizeof(struct _info) > ITLS_KEYINFO_MAX), \
 	.key_len = sizeof_field(struct _info, key),			\
@@ -51,26 +58,27 @@ struct itls_cipher_desc {
 
 /*
  * Explicit nonces of TLS 1.2: RFC 5288 3, RFC 6655 3, RFC 6209 2.1, RFC 8998;
- * none in RFC 7905 2.
+ * none in RFC 7905 2.  Hashes of TLS 1.3: RFC 8446 B.4, RFC 8998 3.2.3.
  */
 static const struct itls_cipher_desc itls_ciphers[] = {
 	ITLS_CIPHER(TLS_CIPHER_AES_GCM_128, tls12_crypto_info_aes_gcm_128,
-		    "gcm(aes)", 8, 0),
+		    "gcm(aes)", "sha256", 32, 8, 0),
 	ITLS_CIPHER(TLS_CIPHER_AES_GCM_256, tls12_crypto_info_aes_gcm_256,
-		    "gcm(aes)", 8, 0),
+		    "gcm(aes)", "sha384", 48, 8, 0),
 	ITLS_CIPHER(TLS_CIPHER_AES_CCM_128, tls12_crypto_info_aes_ccm_128,
-		    "ccm(aes)", 8, ITLS_CCM),
+		    "ccm(aes)", "sha256", 32, 8, ITLS_CCM),
 	ITLS_CIPHER(TLS_CIPHER_CHACHA20_POLY1305,
 		    tls12_crypto_info_chacha20_poly1305,
-		    "rfc7539(chacha20,poly1305)", 0, 0),
+		    "rfc7539(chacha20,poly1305)", "sha256", 32, 0,
+		    ITLS_UNLIMITED),
 	ITLS_CIPHER(TLS_CIPHER_SM4_GCM, tls12_crypto_info_sm4_gcm,
-		    "gcm(sm4)", 8, 0),
+		    "gcm(sm4)", "sm3", 32, 8, 0),
 	ITLS_CIPHER(TLS_CIPHER_SM4_CCM, tls12_crypto_info_sm4_ccm,
-		    "ccm(sm4)", 8, ITLS_CCM),
+		    "ccm(sm4)", "sm3", 32, 8, ITLS_CCM),
 	ITLS_CIPHER(TLS_CIPHER_ARIA_GCM_128, tls12_crypto_info_aria_gcm_128,
-		    "gcm(aria)", 8, ITLS_ONLY_12),
+		    "gcm(aria)", "sha256", 32, 8, ITLS_ONLY_12),
 	ITLS_CIPHER(TLS_CIPHER_ARIA_GCM_256, tls12_crypto_info_aria_gcm_256,
-		    "gcm(aria)", 8, ITLS_ONLY_12),
+		    "gcm(aria)", "sha384", 48, 8, ITLS_ONLY_12),
 };
 
 static_assert(ITLS_VERSION_12 == TLS_1_2_VERSION);
@@ -322,4 +330,73 @@ void itls_cipher_export(const struct itls_cipher *c, struct itls_keyinfo *key)
 u16 itls_cipher_type(const struct itls_cipher *c)
 {
 	return c->desc->type;
+}
+
+const struct itls_cipher_desc *itls_cipher_desc(const struct itls_cipher *c)
+{
+	return c->desc;
+}
+
+/* The crypto API's name for the HMAC of the suite's hash. */
+const char *itls_cipher_hmac(const struct itls_cipher_desc *desc)
+{
+	return desc->hmac;
+}
+
+size_t itls_cipher_secret_len(const struct itls_cipher_desc *desc)
+{
+	return desc->secret_len;
+}
+
+size_t itls_cipher_key_len(const struct itls_cipher_desc *desc)
+{
+	return desc->key_len;
+}
+
+/*
+ * Does the cipher weaken with the number of records (RFC 8446 5.5)?  AES and
+ * its kin do, by the length of their block.
+ */
+bool itls_cipher_is_limited(const struct itls_cipher *c)
+{
+	return !(c->desc->flags & ITLS_UNLIMITED);
+}
+
+/**
+ * itls_cipher_make_key() - put a TLS 1.3 key into the form of <linux/tls.h>
+ * @desc: cipher
+ * @bytes: the key, itls_cipher_key_len() bytes
+ * @iv: ITLS_NONCE_LEN bytes
+ * @key: filled in, with sequence number 0; wiped by the caller
+ */
+void itls_cipher_make_key(const struct itls_cipher_desc *desc, const u8 *bytes,
+			  const u8 *iv, struct itls_keyinfo *key)
+{
+	memset(key, 0, sizeof(*key));
+	key->desc = desc;
+	key->len = desc->info_len;
+	key->info.version = TLS_1_3_VERSION;
+	key->info.cipher_type = desc->type;
+	memcpy(key->raw + desc->key_at, bytes, desc->key_len);
+	memcpy(key->raw + desc->salt_at, iv, desc->salt_len);
+	memcpy(key->raw + desc->iv_at, iv + desc->salt_len, desc->iv_len);
+}
+
+/* Equal but for the sequence number? */
+bool itls_cipher_is_same_key(const struct itls_keyinfo *a,
+			     const struct itls_keyinfo *b)
+{
+	const struct itls_cipher_desc *d = a->desc;
+
+	return d == b->desc && a->info.version == b->info.version &&
+	       !crypto_memneq(a->raw + d->key_at, b->raw + d->key_at, d->key_len) &&
+	       !crypto_memneq(a->raw + d->salt_at, b->raw + d->salt_at, d->salt_len) &&
+	       !crypto_memneq(a->raw + d->iv_at, b->raw + d->iv_at, d->iv_len);
+}
+
+/* The program's own copy of the key is not its business any more. */
+void itls_cipher_forget_info(struct itls_cipher *c)
+{
+	kfree_sensitive(c->keyinfo);
+	c->keyinfo = NULL;
 }

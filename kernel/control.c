@@ -20,6 +20,8 @@ static u8 alert_for(int err)
 		return ITLS_ALERT_UNEXPECTED_MESSAGE;
 	case -ENOMSG:
 		return ITLS_ALERT_DECODE_ERROR;
+	case -EILSEQ:
+		return ITLS_ALERT_ILLEGAL_PARAMETER;
 	default:
 		return ITLS_ALERT_INTERNAL_ERROR;
 	}
@@ -57,7 +59,7 @@ int itls_control_fatal(struct sock *sk, struct itls_ctx *ctx, int err)
 
 	itls_stats_add(sk, err == -EBADMSG ? ITLS_STAT_RX_DECRYPT_ERROR :
 					     ITLS_STAT_RX_PROTOCOL_ERROR, 1);
-	if (err == -ENOMSG)
+	if (err == -ENOMSG || err == -EILSEQ)
 		err = -EPROTO;
 	if (itls_ctx_is_managed(ctx)) {
 		if (!itls_tx_finish(sk, ctx, ITLS_ALERT_FATAL, alert))
@@ -66,6 +68,14 @@ int itls_control_fatal(struct sock *sk, struct itls_ctx *ctx, int err)
 	}
 	end_rx(sk, ctx, err);
 	return err;
+}
+
+/* A key has served its time and cannot be, or was not, changed. */
+void itls_control_expire(struct sock *sk, struct itls_ctx *ctx)
+{
+	itls_control_close(sk, ctx);
+	shut_down_tx(sk, ctx);
+	end_rx(sk, ctx, -EKEYEXPIRED);
 }
 
 /* FIN came and close_notify had not: somebody may have cut the stream. */
@@ -98,6 +108,9 @@ static int control_alert(struct sock *sk, struct itls_ctx *ctx,
 {
 	u8 bytes[ITLS_ALERT_LEN];
 
+	/* RFC 8446 5.4, RFC 5246 6.2.1 */
+	if (!skb->len)
+		return itls_control_fatal(sk, ctx, -EPROTO);
 	if (skb->len != sizeof(bytes) ||
 	    skb_copy_bits(skb, 0, bytes, sizeof(bytes)))
 		return itls_control_fatal(sk, ctx, -ENOMSG);
@@ -121,16 +134,18 @@ static int control_alert(struct sock *sk, struct itls_ctx *ctx,
  * @type: content type
  * @skb: plaintext; stays the caller's
  *
- * Handshake messages (tickets, KeyUpdate, renegotiation) are refused.
- *
  * Return: 0 when the connection goes on, else the error that ended it.
  */
 int itls_control_record(struct sock *sk, struct itls_ctx *ctx, u8 type,
 			const struct sk_buff *skb)
 {
+	int err = -EPROTO;
+
 	if (type == ITLS_TYPE_ALERT)
 		return control_alert(sk, ctx, skb);
-	return itls_control_fatal(sk, ctx, -EPROTO);
+	if (type == ITLS_TYPE_HANDSHAKE)
+		err = itls_message_record(sk, ctx, skb);
+	return err ? itls_control_fatal(sk, ctx, err) : 0;
 }
 
 /* shutdown(SHUT_WR) and close(): close_notify after all data, once. */

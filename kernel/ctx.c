@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The context of a socket and the mark of a listener: memory, references,
- * session numbers, and the wait for a handshake.
+ * The context of a socket: memory, references, session numbers, and the wait
+ * for a handshake.
  *
  * A context is created in process context (attach) or in softirq (a child
  * of a marked listener), and its last reference may go in either, so what
@@ -56,6 +56,7 @@ void itls_ctx_put(struct itls_ctx *ctx)
 		return;
 	WARN_ON_ONCE(ctx->tx || ctx->rx);
 	itls_mark_put(rcu_replace_pointer(ctx->mark, NULL, true));
+	itls_mark_free_credentials(ctx->credentials);
 	kfree(ctx->peer);
 	kfree_rcu(ctx, rcu);
 	sock_put(sk);
@@ -204,24 +205,4 @@ int itls_ctx_wait_ready(struct sock *sk, struct itls_ctx *ctx, long timeo)
 	}
 	remove_wait_queue(sk_sleep(sk), &wait);
 	return err;
-}
-
-/* Any context.  NULL when the listener is not (or no longer) marked. */
-struct itls_mark *itls_mark_get(const struct itls_ctx *ctx)
-{
-	struct itls_mark *l;
-
-	rcu_read_lock();
-	/* One whose last reference went was replaced: look again. */
-	do {
-		l = rcu_dereference(ctx->mark);
-	} while (l && !refcount_inc_not_zero(&l->ref));
-	rcu_read_unlock();
-	return l;
-}
-
-void itls_mark_put(struct itls_mark *l)
-{
-	if (l && refcount_dec_and_test(&l->ref))
-		kfree_rcu(l, rcu);
 }

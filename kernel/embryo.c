@@ -75,7 +75,7 @@ static int adopt(struct sock *sk)
 		return 0;
 	embryo_release_bytes(sk, ctx);
 	itls_proto_hook(sk, ctx);
-	itls_listen_submit(ctx);
+	itls_request_submit(ctx);
 	return 0;
 }
 

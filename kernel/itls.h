@@ -6,12 +6,13 @@
  * Calls go downward only:
  *
  *	main
- *	netlink  alias
+ *	netlink  done  session  alias
  *	ulp
- *	proto  embryo  sockopt  listen  request  channel
- *	tx  rx  control
- *	frame
- *	ctx  cipher
+ *	proto  embryo  sockopt  connect  listen  request  channel
+ *	tx  rx  control  message  update
+ *	frame  secret
+ *	ctx
+ *	cipher  mark
  *	record
  *
  * stats is a leaf that every file may use.
@@ -33,6 +34,7 @@
 #include <linux/wait.h>
 #include <linux/xarray.h>
 #include <crypto/aead.h>
+#include <net/netlink.h>
 #include <net/sock.h>
 #include <net/tcp.h>
 
@@ -40,6 +42,8 @@
 
 #include "../include/uapi/linux/itls.h"
 #include "record.h"
+
+struct genl_info;
 
 /* ---- cipher.c: keys and the crypto API ------------------------------- */
 
@@ -87,6 +91,39 @@ int itls_cipher_open(struct itls_cipher *c, u8 type, const u8 *explicit_nonce,
 		     size_t body_len);
 void itls_cipher_export(const struct itls_cipher *c, struct itls_keyinfo *key);
 u16 itls_cipher_type(const struct itls_cipher *c);
+const struct itls_cipher_desc *itls_cipher_desc(const struct itls_cipher *c);
+const char *itls_cipher_hmac(const struct itls_cipher_desc *desc);
+size_t itls_cipher_secret_len(const struct itls_cipher_desc *desc);
+size_t itls_cipher_key_len(const struct itls_cipher_desc *desc);
+bool itls_cipher_is_limited(const struct itls_cipher *c);
+void itls_cipher_make_key(const struct itls_cipher_desc *desc, const u8 *bytes,
+			  const u8 *iv, struct itls_keyinfo *key);
+bool itls_cipher_is_same_key(const struct itls_keyinfo *a,
+			     const struct itls_keyinfo *b);
+void itls_cipher_forget_info(struct itls_cipher *c);
+
+/* ---- secret.c: traffic secrets ----------------------------------------- */
+
+/* Of one direction; len 0: none, as in TLS 1.2 and under the kTLS ABI. */
+struct itls_secret {
+	u8 len;
+	u8 bytes[ITLS_SECRET_MAX];
+};
+
+/* A secret and what it keys. */
+struct itls_generation {
+	struct itls_secret secret;
+	struct itls_cipher cipher;
+};
+
+int itls_secret_init(struct itls_secret *s, const u8 *bytes, size_t len,
+		     const struct itls_cipher_desc *desc);
+int itls_secret_check(const struct itls_secret *s, const struct itls_keyinfo *key);
+int itls_secret_next(const struct itls_secret *s, const struct itls_cipher *c,
+		     struct itls_generation *next);
+void itls_secret_change(struct itls_secret *s, struct itls_cipher *c,
+			struct itls_generation *next);
+void itls_secret_free(struct itls_generation *g);
 
 /* ---- ctx.c: the context of a socket ---------------------------------- */
 
@@ -96,7 +133,8 @@ u16 itls_cipher_type(const struct itls_cipher *c);
 #define ITLS_SEALED_RECORDS	4
 /* Pieces of ciphertext a record can be scattered over; see tx.c. */
 #define ITLS_RECORD_PIECES	6
-#define ITLS_SEALED_FRAGS	(ITLS_SEALED_RECORDS * ITLS_RECORD_PIECES)
+/* Each record may have a KeyUpdate before it, in one piece. */
+#define ITLS_SEALED_FRAGS	(ITLS_SEALED_RECORDS * (ITLS_RECORD_PIECES + 1))
 
 /* Plaintext of the record being gathered; each entry holds a page reference. */
 struct itls_open {
@@ -116,8 +154,19 @@ struct itls_sealed {
 	size_t len;
 };
 
+/* When the sending key is changed, and why; see update.c. */
+struct itls_update {
+	u64 max_records;	/* sealed under one key */
+	u64 max_bytes;		/* of plaintext, likewise */
+	u64 bytes;		/* under the present key */
+	bool due;		/* before the next record of data */
+	bool ask;		/* the peer shall change its key too */
+};
+
 struct itls_tx {
 	struct itls_cipher cipher;
+	struct itls_secret secret;
+	struct itls_update update;
 	struct itls_open open;
 	struct itls_sealed sealed;
 	bool pushing;		/* tcp_sendmsg_locked() takes whole records */
@@ -141,7 +190,16 @@ struct itls_rx {
 	bool rekey;		/* KeyUpdate was received: a new key is due */
 	bool whole;		/* a whole record waits in TCP's queue */
 	bool ready;		/* there is as much to read as SO_RCVLOWAT asks */
-	struct itls_handshake handshake; /* kTLS ABI: looks for KeyUpdate */
+	struct itls_handshake handshake; /* messages, across records */
+	/* Autonomous: see message.c and update.c. */
+	struct itls_secret secret;
+	u8 update_value;	/* body of the KeyUpdate in progress */
+	bool update_due;	/* KeyUpdate was received: change the key */
+	bool update_asked;	/* we asked for one */
+	u8 renegotiations;	/* refused */
+	u8 tickets;		/* handed over */
+	u8 *ticket;		/* the one in progress, or NULL */
+	u32 ticket_len;
 };
 
 /* Who asked for handshakes, and how: a listener's, shared by its children. */
@@ -153,6 +211,20 @@ struct itls_mark {
 	char comm[TASK_COMM_LEN];
 	char profile[ITLS_PROFILE_MAX + 1];
 	struct rcu_head rcu;
+	char server_name[];	/* a client's; "" for a listener */
+};
+
+enum itls_credential {
+	ITLS_CREDENTIAL_CA,
+	ITLS_CREDENTIAL_CERT,
+	ITLS_CREDENTIAL_KEY,
+	__ITLS_CREDENTIAL_MAX,
+};
+
+/* What a client brings along for its agent: PEM, one behind the other. */
+struct itls_credentials {
+	u32 len[__ITLS_CREDENTIAL_MAX];
+	u8 pem[];
 };
 
 enum itls_req_flag {
@@ -179,6 +251,7 @@ struct itls_peer {
 	bool resumed;
 	const char *alpn;
 	const char *sni;
+	const char *subject;
 	char strings[];
 };
 
@@ -204,6 +277,7 @@ struct itls_ctx {
 	bool hooked;		/* callbacks and sk_prot are ours */
 	bool listens;		/* attached as a listener: sk_prot alone is ours */
 	u8 alert_rx, alert_tx;
+	u8 verify;		/* enum itls_verify */
 	u32 id;
 	u16 version, tx_cipher, rx_cipher;
 	u16 tx_max_payload;	/* TLS_TX_MAX_PAYLOAD_LEN */
@@ -214,12 +288,14 @@ struct itls_ctx {
 	struct itls_callbacks saved;
 	struct sk_buff_head held; /* an embryo's bytes, kept from plain readers */
 	struct itls_mark __rcu *mark;
+	struct itls_credentials *credentials; /* until an agent takes them */
 	struct itls_peer *peer;
 	int rcvlowat;		/* the server's, kept while PENDING */
 	pid_t pid;
 	char comm[TASK_COMM_LEN];
 	unsigned long born;	/* jiffies */
 	u64 tx_records, tx_bytes, rx_records, rx_bytes;
+	u32 tx_rekeys, rx_rekeys;
 	struct itls_req req;
 	struct rcu_head rcu;
 };
@@ -251,8 +327,14 @@ int itls_ctx_install(struct itls_ctx *ctx, struct itls_tx *tx,
 		     struct itls_rx *rx);
 int itls_ctx_fail(struct itls_ctx *ctx, int err);
 int itls_ctx_wait_ready(struct sock *sk, struct itls_ctx *ctx, long timeo);
+
+/* ---- mark.c: who asked for handshakes ---------------------------------- */
+
+struct itls_mark *itls_mark_alloc(const struct sock *sk, const char *profile,
+				  const char *server_name);
 struct itls_mark *itls_mark_get(const struct itls_ctx *ctx);
 void itls_mark_put(struct itls_mark *l);
+void itls_mark_free_credentials(struct itls_credentials *creds);
 
 /* ---- frame.c: received records in TCP's queue -------------------------- */
 
@@ -298,6 +380,14 @@ void itls_tx_uncork(struct sock *sk);
 void itls_tx_write_space(struct sock *sk, struct itls_ctx *ctx);
 void itls_tx_flush(struct sock *sk, struct itls_ctx *ctx);
 int itls_tx_finish(struct sock *sk, struct itls_ctx *ctx, u8 level, u8 alert);
+int itls_tx_message(struct sock *sk, struct itls_ctx *ctx, u8 type,
+		    const u8 *bytes, size_t len);
+int itls_tx_seal_update(struct sock *sk, struct itls_ctx *ctx, const u8 *bytes,
+			size_t len);
+bool itls_tx_is_connected(const struct sock *sk);
+bool itls_tx_has_room(const struct itls_tx *tx);
+int itls_tx_push(struct sock *sk, struct itls_tx *tx);
+bool itls_tx_is_idle(const struct sock *sk, const struct itls_tx *tx);
 
 struct itls_rx *itls_rx_alloc(const struct itls_keyinfo *key, bool keep_info);
 void itls_rx_free(struct itls_rx *rx);
@@ -317,10 +407,26 @@ bool itls_rx_drain(struct sock *sk, struct itls_ctx *ctx);
 int itls_control_record(struct sock *sk, struct itls_ctx *ctx, u8 type,
 			const struct sk_buff *skb);
 int itls_control_fatal(struct sock *sk, struct itls_ctx *ctx, int err);
+void itls_control_expire(struct sock *sk, struct itls_ctx *ctx);
 void itls_control_truncated(struct sock *sk, struct itls_ctx *ctx);
 void itls_control_close(struct sock *sk, struct itls_ctx *ctx);
 
-/* ---- request.c, channel.c, listen.c: the handshake -------------------- */
+/* ---- message.c, update.c: handshake messages after the handshake ------- */
+
+int itls_message_record(struct sock *sk, struct itls_ctx *ctx,
+			const struct sk_buff *skb);
+bool itls_message_is_open(const struct itls_rx *rx);
+void itls_message_set_ticket_sink(void (*fn)(struct itls_ctx *ctx,
+					     const u8 *ticket, size_t len));
+
+void itls_update_init(struct itls_tx *tx, u64 records, u64 bytes);
+int itls_update_before_data(struct sock *sk, struct itls_ctx *ctx, size_t len);
+int itls_update_ask(struct sock *sk, struct itls_ctx *ctx, bool peer);
+int itls_update_settle(struct sock *sk, struct itls_ctx *ctx);
+int itls_update_count_rx(struct sock *sk, struct itls_ctx *ctx);
+bool itls_update_is_over(const struct itls_cipher *c);
+
+/* ---- request.c, channel.c, listen.c, connect.c: the handshake ---------- */
 
 int itls_request_submit(struct itls_ctx *ctx);
 bool itls_request_complete(struct itls_ctx *ctx);
@@ -341,7 +447,8 @@ int itls_listen_mark(struct sock *sk, struct itls_ctx *ctx, const char *name);
 void itls_listen_unmark(struct itls_ctx *ctx);
 int itls_listen_inherit(struct sock *sk, const struct itls_ctx *lctx,
 			gfp_t gfp);
-int itls_listen_submit(struct itls_ctx *ctx);
+
+int itls_connect_set(struct sock *sk, sockptr_t optval, unsigned int optlen);
 
 /* ---- proto.c, embryo.c, sockopt.c, ulp.c: the socket's operations ----- */
 
@@ -378,7 +485,22 @@ void itls_ulp_exit(void);
 int itls_alias_init(void);
 void itls_alias_exit(void);
 
-/* ---- netlink.c --------------------------------------------------------- */
+/* ---- netlink.c, done.c, session.c -------------------------------------- */
+
+int itls_netlink_check_admin(const struct sk_buff *skb, struct net *net,
+			     struct netlink_ext_ack *extack);
+int itls_netlink_check_agent(const struct sk_buff *skb,
+			     const struct genl_info *info);
+int itls_netlink_put_sockaddr(struct sk_buff *msg, int attr,
+			      const struct sock *sk, bool local);
+
+extern const struct nla_policy itls_done_policy[ITLS_A_DONE_MAX + 1];
+int itls_done_doit(struct sk_buff *skb, struct genl_info *info);
+
+extern const struct nla_policy itls_rekey_policy[ITLS_A_REKEY_MAX + 1];
+int itls_session_start(struct netlink_callback *cb);
+int itls_session_dumpit(struct sk_buff *msg, struct netlink_callback *cb);
+int itls_session_rekey_doit(struct sk_buff *skb, struct genl_info *info);
 
 int itls_netlink_init(void);
 void itls_netlink_exit(void);
@@ -414,6 +536,8 @@ enum itls_stat {
 	ITLS_STAT_TX_REKEY,
 	ITLS_STAT_RX_REKEY,
 	ITLS_STAT_RX_KEY_UPDATE,
+	ITLS_STAT_RX_TICKET,
+	ITLS_STAT_TX_NO_RENEGOTIATION,
 	__ITLS_STAT_MAX,
 };
 

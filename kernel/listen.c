@@ -8,27 +8,12 @@
  * not even one handed to a thread that had been waiting in accept() since
  * before the listener was marked.
  */
-#include <linux/ctype.h>
-#include <linux/module.h>
-#include <linux/slab.h>
-
 #include "itls.h"
-
-static bool name_is_valid(const char *name)
-{
-	size_t i;
-
-	for (i = 0; name[i]; i++)
-		if (!isascii(name[i]) ||
-		    (!isalnum(name[i]) && !strchr("._-", name[i])))
-			return false;
-	return i && i <= ITLS_PROFILE_MAX;
-}
 
 static void replace_mark(struct itls_ctx *ctx, struct itls_mark *l)
 {
 	itls_mark_put(rcu_replace_pointer(ctx->mark, l,
-					      lockdep_sock_is_held(ctx->sk)));
+					  lockdep_sock_is_held(ctx->sk)));
 }
 
 /**
@@ -37,25 +22,17 @@ static void replace_mark(struct itls_ctx *ctx, struct itls_mark *l)
  * @ctx: its context
  * @name: profile
  *
- * The caller of the socket option becomes the owner, whom the agent may ask
- * for permission to use the profile.
- *
  * Return: 0, -EINVAL for a bad name or a socket that does not listen, -ENOMEM.
  */
 int itls_listen_mark(struct sock *sk, struct itls_ctx *ctx, const char *name)
 {
 	struct itls_mark *l;
 
-	if (sk->sk_state != TCP_LISTEN || !name_is_valid(name))
+	if (sk->sk_state != TCP_LISTEN)
 		return -EINVAL;
-	l = kzalloc(sizeof(*l), GFP_KERNEL);
-	if (!l)
-		return -ENOMEM;
-	refcount_set(&l->ref, 1);
-	l->uid = from_kuid_munged(sock_net(sk)->user_ns, current_euid());
-	l->pid = task_tgid_nr(current);
-	get_task_comm(l->comm, current);
-	strscpy(l->profile, name, sizeof(l->profile));
+	l = itls_mark_alloc(sk, name, "");
+	if (IS_ERR(l))
+		return PTR_ERR(l);
 	replace_mark(ctx, l);
 	WRITE_ONCE(ctx->state, ITLS_STATE_LISTEN);
 	return 0;
@@ -93,26 +70,4 @@ int itls_listen_inherit(struct sock *sk, const struct itls_ctx *lctx, gfp_t gfp)
 	ctx->state = ITLS_STATE_PENDING;
 	rcu_assign_pointer(inet_csk(sk)->icsk_ulp_data, ctx);
 	return 0;
-}
-
-/**
- * itls_listen_submit() - ask for the handshake of a child
- * @ctx: PENDING and hooked, its socket locked; process context
- *
- * The caller is taken for the server.  A failure is the context's: FAILED.
- *
- * Return: 0, or why nothing was asked for.
- */
-int itls_listen_submit(struct itls_ctx *ctx)
-{
-	int err;
-
-	ctx->pid = task_tgid_nr(current);
-	get_task_comm(ctx->comm, current);
-	err = itls_ctx_register(ctx);
-	if (err) {
-		itls_ctx_fail(ctx, -ECONNABORTED);
-		return err;
-	}
-	return itls_request_submit(ctx);
 }

@@ -124,24 +124,34 @@ static void request_expired(struct timer_list *timer)
 	itls_ctx_put(ctx);
 }
 
+/* Local programs must not be able to keep a server's clients out. */
+static bool request_is_over_cap(const struct itls_net *in,
+				const struct itls_ctx *ctx)
+{
+	unsigned int max = READ_ONCE(max_pending);
+
+	if (ctx->role == ITLS_ROLE_CLIENT)
+		return in->pending >= max / 2;
+	return in->pending >= max ||
+	       atomic_read(&request_mark(ctx)->pending) >=
+	       READ_ONCE(max_pending_per_listener);
+}
+
 /* Counts, lists and times a request; list and timer take a reference each. */
 static int request_enqueue(struct itls_net *in, struct itls_ctx *ctx)
 {
-	struct itls_mark *l = request_mark(ctx);
 	int err = 0;
 
 	spin_lock_bh(&in->lock);
 	if (!in->nr_agents) {
 		err = -ENOTCONN;
-	} else if (in->pending >= READ_ONCE(max_pending) ||
-		   atomic_read(&l->pending) >=
-		   READ_ONCE(max_pending_per_listener)) {
+	} else if (request_is_over_cap(in, ctx)) {
 		err = -ENOBUFS;
 	} else {
 		unsigned int ms = READ_ONCE(handshake_timeout_ms);
 
 		in->pending++;
-		atomic_inc(&l->pending);
+		atomic_inc(&request_mark(ctx)->pending);
 		set_bit(ITLS_REQ_SUBMITTED, &ctx->req.flags);
 		itls_ctx_get(ctx);
 		list_add_tail(&ctx->req.node, &in->waiting);
@@ -153,18 +163,25 @@ static int request_enqueue(struct itls_net *in, struct itls_ctx *ctx)
 }
 
 /**
- * itls_request_submit() - ask the agents for a handshake
- * @ctx: PENDING, hooked, registered; process context
+ * itls_request_submit() - ask the agents for the handshake of a socket
+ * @ctx: PENDING and hooked, its socket locked; process context
  *
- * On failure the context is FAILED already, with -ECONNABORTED.
+ * The calling process is taken for the one that uses the connection.  On
+ * failure the context is FAILED already, with -ECONNABORTED.
  *
- * Return: 0, -ENOTCONN when there is no agent, -ENOBUFS when a cap is reached.
+ * Return: 0, -ENOTCONN when there is no agent, -ENOBUFS when a cap is reached,
+ * -ENOMEM, or -EBUSY when there are no more session numbers.
  */
 int itls_request_submit(struct itls_ctx *ctx)
 {
 	int err;
 
+	ctx->pid = task_tgid_nr(current);
+	get_task_comm(ctx->comm, current);
 	timer_setup(&ctx->req.timer, request_expired, 0);
+	err = itls_ctx_register(ctx);
+	if (err)
+		goto err_fail;
 	err = request_enqueue(request_net(ctx), ctx);
 	itls_stats_add(ctx->sk, ITLS_STAT_HS_SUBMITTED, 1);
 	if (!err) {
@@ -173,6 +190,7 @@ int itls_request_submit(struct itls_ctx *ctx)
 	}
 	itls_stats_add(ctx->sk, err == -ENOTCONN ? ITLS_STAT_HS_NO_AGENT :
 						   ITLS_STAT_HS_OVER_CAP, 1);
+err_fail:
 	itls_ctx_fail(ctx, -ECONNABORTED);
 	return err;
 }

@@ -44,8 +44,9 @@ void itls_rx_free(struct itls_rx *rx)
 		return;
 	__skb_queue_purge(&rx->plain);
 	kfree(rx->stash);
+	kfree_sensitive(rx->ticket);
 	itls_cipher_free(&rx->cipher);
-	kfree(rx);
+	kfree_sensitive(rx);
 }
 
 /*
@@ -245,6 +246,24 @@ static int rx_break(struct sock *sk, struct itls_ctx *ctx, int err)
 }
 
 /*
+ * A record that was opened.  On a managed socket all but data is the kernel's;
+ * between the parts of a handshake message nothing else may come (RFC 8446 5.1).
+ */
+static int rx_take_managed(struct sock *sk, struct itls_ctx *ctx,
+			   struct sk_buff *skb)
+{
+	struct itls_rx *rx = ctx->rx;
+	u8 type = itls_plain(skb)->type;
+
+	if (itls_message_is_open(rx) && type != ITLS_TYPE_HANDSHAKE &&
+	    itls_record_is_13(&rx->cipher.record))
+		return itls_control_fatal(sk, ctx, -EPROTO);
+	if (type == ITLS_TYPE_DATA)
+		return 0;
+	return itls_control_record(sk, ctx, type, skb);
+}
+
+/*
  * Takes the next record out of TCP's queue.
  *
  * Return: 1 when one was taken (and is on the list, unless it was a control
@@ -274,6 +293,9 @@ static int rx_next(struct sock *sk, struct itls_ctx *ctx)
 		return -EKEYEXPIRED;
 	if (rx->broken)
 		return 0;
+	err = itls_ctx_is_managed(ctx) ? itls_update_settle(sk, ctx) : 0;
+	if (err)
+		return err == -ENOMEM ? err : itls_control_fatal(sk, ctx, err);
 	err = itls_frame_next(sk, rx, &f);
 	if (err)
 		return rx_break(sk, ctx, err);
@@ -282,6 +304,9 @@ static int rx_next(struct sock *sk, struct itls_ctx *ctx)
 			return itls_frame_stash(sk, rx, &f);
 		return 0;
 	}
+	err = itls_ctx_is_managed(ctx) ? itls_update_count_rx(sk, ctx) : 0;
+	if (err)
+		return err;
 	err = itls_frame_open(sk, ctx, &f, &skb);
 	if (err)
 		return err == -ENOMEM ? err : itls_control_fatal(sk, ctx, err);
@@ -289,9 +314,9 @@ static int rx_next(struct sock *sk, struct itls_ctx *ctx)
 	ctx->rx_bytes += skb->len;
 	itls_stats_add(sk, ITLS_STAT_RX_RECORDS, 1);
 	itls_stats_add(sk, ITLS_STAT_RX_BYTES, skb->len);
-	if (itls_ctx_is_managed(ctx) &&
-	    itls_plain(skb)->type != ITLS_TYPE_DATA) {
-		err = itls_control_record(sk, ctx, itls_plain(skb)->type, skb);
+	err = itls_ctx_is_managed(ctx) ? rx_take_managed(sk, ctx, skb) : 0;
+	if (err || (itls_ctx_is_managed(ctx) &&
+		    itls_plain(skb)->type != ITLS_TYPE_DATA)) {
 		consume_skb(skb);
 		return err ?: 1;
 	}

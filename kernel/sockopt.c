@@ -18,6 +18,8 @@ static int key_is_welcome(const struct itls_ctx *ctx,
 	u16 cipher = ctx->tx_cipher ?: ctx->rx_cipher;
 	const struct itls_cipher *own = NULL;
 
+	if (itls_ctx_is_managed(ctx))
+		return -EPERM;
 	if (ctx->listens)
 		return -ENOTCONN;
 	if (tx && ctx->tx)
@@ -223,6 +225,95 @@ static int set_max_payload(struct sock *sk, sockptr_t optval,
 	return err;
 }
 
+/* ITLS_AUTONOMOUS: what is wrong with the structure itself? */
+static int autonomous_check(const struct itls_autonomous *a)
+{
+	if (a->role != ITLS_ROLE_SERVER && a->role != ITLS_ROLE_CLIENT)
+		return -EINVAL;
+	if (memchr_inv(a->reserved, 0, sizeof(a->reserved)))
+		return -EINVAL;
+	return 0;
+}
+
+/* Is there anything half done that only the program could finish?  Locked. */
+static bool is_unsettled(const struct itls_ctx *ctx)
+{
+	const struct itls_rx *rx = ctx->rx;
+	struct sk_buff *skb;
+
+	if (!ctx->tx || !rx || ctx->tx->open.len || rx->rekey || rx->broken ||
+	    rx->handshake.have)
+		return true;
+	skb_queue_walk(&rx->plain, skb)
+		if (itls_plain(skb)->type != ITLS_TYPE_DATA)
+			return true;
+	return false;
+}
+
+/* -EKEYREJECTED: the keys in force were not made from these secrets. */
+static int secret_take(struct itls_secret *secret, const u8 *bytes, u8 len,
+		       const struct itls_cipher *cipher)
+{
+	struct itls_secret s = {};
+	int err;
+
+	if (!itls_record_is_13(&cipher->record))
+		return len ? -EINVAL : 0;
+	err = itls_secret_init(&s, bytes, len, itls_cipher_desc(cipher)) ?:
+	      itls_secret_check(&s, cipher->keyinfo);
+	if (!err)
+		*secret = s;
+	memzero_explicit(&s, sizeof(s));
+	return err;
+}
+
+/* The socket is locked. */
+static int become_autonomous(struct itls_ctx *ctx,
+			     const struct itls_autonomous *a)
+{
+	struct itls_secret tx = {}, rx = {};
+	int err;
+
+	if (ctx->listens)
+		return -ENOTCONN;
+	if (itls_ctx_is_managed(ctx))
+		return -EPERM;
+	if (is_unsettled(ctx))
+		return -EBUSY;
+	err = secret_take(&tx, a->tx_secret, a->secret_len, &ctx->tx->cipher) ?:
+	      secret_take(&rx, a->rx_secret, a->secret_len, &ctx->rx->cipher);
+	if (!err) {
+		swap(ctx->tx->secret, tx);
+		swap(ctx->rx->secret, rx);
+		itls_update_init(ctx->tx, a->rekey_records, a->rekey_bytes);
+		itls_cipher_forget_info(&ctx->tx->cipher);
+		itls_cipher_forget_info(&ctx->rx->cipher);
+		WRITE_ONCE(ctx->role, a->role);
+	}
+	memzero_explicit(&tx, sizeof(tx));
+	memzero_explicit(&rx, sizeof(rx));
+	return err;
+}
+
+static int set_autonomous(struct sock *sk, sockptr_t optval,
+			  unsigned int optlen)
+{
+	struct itls_autonomous a;
+	int err = -EFAULT;
+
+	if (sockptr_is_null(optval) || optlen != sizeof(a))
+		return -EINVAL;
+	if (!copy_from_sockptr(&a, optval, sizeof(a)))
+		err = autonomous_check(&a);
+	if (!err) {
+		lock_sock(sk);
+		err = become_autonomous(itls_ctx_of(sk), &a);
+		release_sock(sk);
+	}
+	memzero_explicit(&a, sizeof(a));
+	return err;
+}
+
 int itls_sockopt_set(struct sock *sk, int optname, sockptr_t optval,
 		     unsigned int optlen)
 {
@@ -238,6 +329,10 @@ int itls_sockopt_set(struct sock *sk, int optname, sockptr_t optval,
 		return set_max_payload(sk, optval, optlen);
 	case ITLS_LISTEN:
 		return set_listen(sk, optval, optlen);
+	case ITLS_AUTONOMOUS:
+		return set_autonomous(sk, optval, optlen);
+	case ITLS_CONNECT:
+		return itls_connect_set(sk, optval, optlen);
 	default:
 		return -ENOPROTOOPT;
 	}
@@ -260,14 +355,16 @@ static int get_key(struct sock *sk, char __user *optval, int __user *optlen,
 	struct itls_ctx *ctx = itls_ctx_of(sk);
 	const struct itls_cipher *cipher = NULL;
 	struct itls_keyinfo key = {};
-	int err = 0;
+	int err = -EBUSY;
 
 	if (itls_ctx_is_managed(ctx))
 		return -EPERM;
 	if (room < (int)sizeof(key.info))
 		return -EINVAL;
 	lock_sock(sk);
-	if (tx && ctx->tx)
+	if (itls_ctx_is_managed(ctx))
+		err = -EPERM;
+	else if (tx && ctx->tx)
 		cipher = &ctx->tx->cipher;
 	else if (!tx && ctx->rx)
 		cipher = &ctx->rx->cipher;
@@ -275,7 +372,8 @@ static int get_key(struct sock *sk, char __user *optval, int __user *optlen,
 		itls_cipher_export(cipher, &key);
 	release_sock(sk);
 	if (!cipher)
-		return -EBUSY;
+		return err;
+	err = 0;
 	if (room == sizeof(key.info) || room == key.len)
 		err = put_opt(optval, optlen, room, key.raw, key.len);
 	else
@@ -345,6 +443,7 @@ static void fill_peer(struct itls_info *info, const struct itls_peer *peer)
 	memcpy(info->peer_digest, peer->digest, peer->digest_len);
 	strscpy(info->alpn, peer->alpn, sizeof(info->alpn));
 	strscpy(info->sni, peer->sni, sizeof(info->sni));
+	strscpy(info->peer_subject, peer->subject, sizeof(info->peer_subject));
 }
 
 /* The socket is locked. */
@@ -364,6 +463,9 @@ static void fill_info(struct itls_info *info, const struct itls_ctx *ctx)
 	info->tx_bytes = ctx->tx_bytes;
 	info->rx_records = ctx->rx_records;
 	info->rx_bytes = ctx->rx_bytes;
+	info->tx_rekeys = ctx->tx_rekeys;
+	info->rx_rekeys = ctx->rx_rekeys;
+	info->verify = ctx->verify;
 	if (l)
 		strscpy(info->profile, l->profile, sizeof(info->profile));
 	itls_mark_put(l);

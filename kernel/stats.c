@@ -41,6 +41,8 @@ static const char * const stat_names[__ITLS_STAT_MAX] = {
 	[ITLS_STAT_TX_REKEY]		= "TxRekey",
 	[ITLS_STAT_RX_REKEY]		= "RxRekey",
 	[ITLS_STAT_RX_KEY_UPDATE]	= "RxKeyUpdate",
+	[ITLS_STAT_RX_TICKET]		= "RxTicket",
+	[ITLS_STAT_TX_NO_RENEGOTIATION]	= "TxNoRenegotiation",
 };
 
 struct itls_net *itls_stats_net(const struct net *net)

@@ -31,6 +31,9 @@
 #define ITLS_PIECE_MIN		32
 
 static_assert(ITLS_PIECE_MIN >= ITLS_HEADER_LEN + ITLS_EXPLICIT_MAX);
+/* So a KeyUpdate is in one. */
+static_assert(ITLS_PIECE_MIN >= ITLS_HEADER_LEN + ITLS_KEY_UPDATE_LEN + 1 +
+	      ITLS_TAG_LEN);
 /* Pages of order 0 with a short first piece are the worst case. */
 static_assert(ITLS_RECORD_PIECES * PAGE_SIZE >= ITLS_PLAIN_MAX + PAGE_SIZE +
 	      ITLS_HEADER_LEN + ITLS_EXPLICIT_MAX + 1 + ITLS_TAG_LEN);
@@ -71,7 +74,7 @@ void itls_tx_free(struct itls_tx *tx)
 	open_reset(&tx->open);
 	sealed_reset(&tx->sealed);
 	itls_cipher_free(&tx->cipher);
-	kfree(tx);
+	kfree_sensitive(tx);
 }
 
 /* ---- the open record --------------------------------------------------- */
@@ -181,12 +184,13 @@ int itls_tx_set_max_payload(struct itls_ctx *ctx, u16 max)
 /* ---- sealing ------------------------------------------------------------ */
 
 /*
- * A rest that TCP refused may begin anywhere in the array; it has to go
- * before anything is appended.
+ * For a record and a KeyUpdate before it.  A rest that TCP refused may begin
+ * anywhere in the array; it has to go before anything is appended.
  */
 static bool sealed_has_room(const struct itls_sealed *sealed)
 {
-	return sealed->records < ITLS_SEALED_RECORDS && !sealed->first;
+	return sealed->records < ITLS_SEALED_RECORDS && !sealed->first &&
+	       sealed->nr + ITLS_RECORD_PIECES < ITLS_SEALED_FRAGS;
 }
 
 /* Takes fresh page memory for @len bytes of ciphertext. */
@@ -212,10 +216,9 @@ static int sealed_grow(struct sock *sk, struct itls_sealed *sealed, size_t len)
 }
 
 /* The first entry, for the additional data, is left to the cipher. */
-static void map_plain(const struct itls_tx *tx, struct scatterlist *sg)
+static void map_plain(const struct itls_open *open, bool is_13,
+		      struct scatterlist *sg)
 {
-	const struct itls_open *open = &tx->open;
-	bool is_13 = itls_record_is_13(&tx->cipher.record);
 	unsigned int i;
 
 	sg_init_table(sg, 1 + open->nr + is_13);
@@ -237,14 +240,14 @@ static void map_sealed(const struct bio_vec *frags, unsigned int nr,
 }
 
 /*
- * Encrypts the open record and appends it to what is sealed.  -ENOMEM
- * changes nothing: the ciphertext was never seen, so the same nonce may be
- * used when this is tried again.  Any other error ends the direction.
+ * Encrypts a record and appends it to what is sealed, where there is room for
+ * it.  -ENOMEM changes nothing: the ciphertext was never seen, so the same
+ * nonce may be used when this is tried again.  Any other error ends the
+ * direction.
  */
-static int tx_seal(struct sock *sk, struct itls_ctx *ctx)
+static int seal(struct sock *sk, struct itls_ctx *ctx, struct itls_open *open)
 {
 	struct itls_tx *tx = ctx->tx;
-	struct itls_open *open = &tx->open;
 	struct itls_sealed *sealed = &tx->sealed;
 	const struct itls_record *r = &tx->cipher.record;
 	size_t prefix_len = itls_record_prefix_len(r);
@@ -254,15 +257,11 @@ static int tx_seal(struct sock *sk, struct itls_ctx *ctx)
 	struct scatterlist dst[ITLS_RECORD_PIECES + 1];
 	int err;
 
-	if (tx->closed)
-		return -EPIPE;
-	if (!sealed_has_room(sealed))
-		return -ENOMEM;
 	err = sealed_grow(sk, sealed, len);
 	if (err)
 		return err;
 	itls_record_seal_prefix(r, open->type, open->len, bvec_virt(frags));
-	map_plain(tx, src);
+	map_plain(open, itls_record_is_13(r), src);
 	map_sealed(frags, &sealed->frags[sealed->nr] - frags, prefix_len, dst);
 	err = itls_cipher_seal(&tx->cipher, open->type, src, dst, open->len);
 	if (err) {
@@ -273,13 +272,75 @@ static int tx_seal(struct sock *sk, struct itls_ctx *ctx)
 		return err;
 	}
 	sealed->len += len;
-	sealed->records++;
 	ctx->tx_records++;
 	ctx->tx_bytes += open->len;
 	itls_stats_add(sk, ITLS_STAT_TX_RECORDS, 1);
 	itls_stats_add(sk, ITLS_STAT_TX_BYTES, open->len);
 	open_reset(open);
 	return 0;
+}
+
+/* The open record, and before data the KeyUpdate that is due; see seal(). */
+static int tx_seal(struct sock *sk, struct itls_ctx *ctx)
+{
+	struct itls_tx *tx = ctx->tx;
+	size_t len = tx->open.len;
+	int err = 0;
+
+	if (tx->closed)
+		return -EPIPE;
+	if (!sealed_has_room(&tx->sealed))
+		return -ENOMEM;
+	if (tx->open.type == ITLS_TYPE_DATA)
+		err = itls_update_before_data(sk, ctx, len);
+	if (!err)
+		err = seal(sk, ctx, &tx->open);
+	if (err)
+		return err;
+	tx->sealed.records++;
+	tx->update.bytes += len;
+	return 0;
+}
+
+/* A record of its own of a few bytes of the kernel's; the open one stays. */
+static int seal_bytes(struct sock *sk, struct itls_ctx *ctx, u8 type,
+		      const u8 *bytes, size_t len)
+{
+	struct kvec vec = { (void *)bytes, len };
+	struct itls_open open;
+	struct iov_iter from;
+	int ret;
+
+	open.nr = 0;
+	open.len = 0;
+	open.max = len;
+	open.type = type;
+	iov_iter_kvec(&from, ITER_SOURCE, &vec, 1, len);
+	while (open.len < len) {
+		ret = open_copy(sk, &open, &from);
+		if (ret < 0)
+			goto out;
+	}
+	ret = seal(sk, ctx, &open);
+out:
+	open_reset(&open);
+	return ret;
+}
+
+/**
+ * itls_tx_seal_update() - seal a KeyUpdate under the present key
+ * @sk: socket, locked
+ * @ctx: its context, whose sending direction has room
+ * @bytes: the message
+ * @len: ITLS_KEY_UPDATE_LEN
+ *
+ * Return: 0, -ENOMEM when it may be tried again, or the error that ended the
+ * direction.
+ */
+int itls_tx_seal_update(struct sock *sk, struct itls_ctx *ctx, const u8 *bytes,
+			size_t len)
+{
+	return seal_bytes(sk, ctx, ITLS_TYPE_HANDSHAKE, bytes, len);
 }
 
 /* ---- handing over to TCP -------------------------------------------------- */
@@ -309,9 +370,22 @@ static bool tx_is_alive(const struct sock *sk)
 	       (1 << sk->sk_state) & (TCPF_ESTABLISHED | TCPF_CLOSE_WAIT);
 }
 
-static bool tx_is_connected(const struct sock *sk)
+bool itls_tx_is_connected(const struct sock *sk)
 {
 	return tx_is_alive(sk) && !(sk->sk_shutdown & SEND_SHUTDOWN);
+}
+
+/* Can a record be sealed now? */
+bool itls_tx_has_room(const struct itls_tx *tx)
+{
+	return sealed_has_room(&tx->sealed);
+}
+
+/* Is nothing under way, and could something be? */
+bool itls_tx_is_idle(const struct sock *sk, const struct itls_tx *tx)
+{
+	return itls_tx_is_connected(sk) && !tx->sealed.len &&
+	       tcp_rtx_and_write_queues_empty(sk);
 }
 
 /* What a push changes on the socket, and puts back. */
@@ -386,7 +460,7 @@ static int __tx_push(struct sock *sk, struct itls_tx *tx, gfp_t gfp)
 				     MSG_DONTWAIT | MSG_NOSIGNAL,
 		};
 
-		ret = tx_is_connected(sk) ? 0 : -EPIPE;
+		ret = itls_tx_is_connected(sk) ? 0 : -EPIPE;
 		if (ret)
 			break;
 		WRITE_ONCE(sk->sk_sndbuf, lifted_sndbuf(sk, &st));
@@ -407,7 +481,7 @@ static int __tx_push(struct sock *sk, struct itls_tx *tx, gfp_t gfp)
  * while its queue is empty, and some acknowledgment brings the next
  * write-space event.
  */
-static int tx_push(struct sock *sk, struct itls_tx *tx)
+int itls_tx_push(struct sock *sk, struct itls_tx *tx)
 {
 	gfp_t gfp = sk->sk_allocation;
 
@@ -467,9 +541,9 @@ static int tx_make_room(struct sock *sk, struct itls_tx *tx, long *timeo)
 {
 	int err;
 
-	while (!(err = tx->closed || !tx_is_connected(sk) ? -EPIPE : 0)) {
+	while (!(err = tx->closed || !itls_tx_is_connected(sk) ? -EPIPE : 0)) {
 		if (!sealed_has_room(&tx->sealed) || !sk_stream_memory_free(sk))
-			err = tx_push(sk, tx);
+			err = itls_tx_push(sk, tx);
 		if (err && err != -EAGAIN)
 			break;
 		if (sealed_has_room(&tx->sealed) && sk_stream_memory_free(sk))
@@ -534,6 +608,19 @@ static int tx_record(struct sock *sk, struct itls_ctx *ctx, struct msghdr *msg,
 	return 0;
 }
 
+/*
+ * A key of TLS 1.2 that has served its time ends the connection, since it cannot
+ * be changed.  A record that was begun is still sent.
+ */
+static void tx_check_limit(struct sock *sk, struct itls_ctx *ctx)
+{
+	const struct itls_tx *tx = ctx->tx;
+
+	if (itls_ctx_is_managed(ctx) && !tx->secret.len && !tx->open.len &&
+	    itls_update_is_over(&tx->cipher))
+		itls_control_close(sk, ctx);
+}
+
 static int tx_send(struct sock *sk, struct itls_ctx *ctx, struct msghdr *msg,
 		   u8 type, long *timeo)
 {
@@ -542,6 +629,7 @@ static int tx_send(struct sock *sk, struct itls_ctx *ctx, struct msghdr *msg,
 	int copied = 0, err = 0;
 
 	while (!err && (msg_data_left(msg) || (!more && tx->open.len))) {
+		tx_check_limit(sk, ctx);
 		err = tx_make_room(sk, tx, timeo);
 		if (err)
 			break;
@@ -574,7 +662,7 @@ static int tx_sendmsg_locked(struct sock *sk, struct msghdr *msg)
 			return err;
 	}
 	copied = tx_send(sk, ctx, msg, type, &timeo);
-	err = tx_push(sk, ctx->tx);
+	err = itls_tx_push(sk, ctx->tx);
 	return copied ?: (err == -EAGAIN ? 0 : err);
 }
 
@@ -646,11 +734,11 @@ static int tx_flush(struct sock *sk, struct itls_ctx *ctx)
 	int err;
 
 	WRITE_ONCE(sk->sk_shutdown, sk->sk_shutdown & ~SEND_SHUTDOWN);
-	err = tx_push(sk, ctx->tx);
+	err = itls_tx_push(sk, ctx->tx);
 	if (!err && ctx->tx->open.len) {
 		err = tx_seal(sk, ctx);
 		if (!err)
-			err = tx_push(sk, ctx->tx);
+			err = itls_tx_push(sk, ctx->tx);
 	}
 	/* The push may have let a FIN in, which sets the other bit. */
 	WRITE_ONCE(sk->sk_shutdown, sk->sk_shutdown | shut);
@@ -680,9 +768,7 @@ void itls_tx_flush(struct sock *sk, struct itls_ctx *ctx)
 int itls_tx_finish(struct sock *sk, struct itls_ctx *ctx, u8 level, u8 alert)
 {
 	u8 bytes[ITLS_ALERT_LEN] = { level, alert };
-	struct kvec vec = { bytes, sizeof(bytes) };
 	struct itls_tx *tx = ctx->tx;
-	struct iov_iter from;
 	int err;
 
 	if (tx->closed)
@@ -690,16 +776,44 @@ int itls_tx_finish(struct sock *sk, struct itls_ctx *ctx, u8 level, u8 alert)
 	err = tx_flush(sk, ctx);
 	if (!err && !tx_is_alive(sk))
 		err = -EPIPE;
-	if (!err) {
-		iov_iter_kvec(&from, ITER_SOURCE, &vec, 1, sizeof(bytes));
-		tx->open.type = ITLS_TYPE_ALERT;
-		err = open_copy(sk, &tx->open, &from);
-	}
-	if (err == ITLS_ALERT_LEN)
+	if (!err)
+		err = seal_bytes(sk, ctx, ITLS_TYPE_ALERT, bytes, sizeof(bytes));
+	if (!err)
 		err = tx_flush(sk, ctx);
 	open_reset(&tx->open);
 	tx->closed = true;
 	if (!err)
 		ctx->alert_tx = alert;
 	return err;
+}
+
+/**
+ * itls_tx_message() - send a record of the kernel's own, without waiting
+ * @sk: socket, locked
+ * @ctx: its context, with a sending direction
+ * @type: content type
+ * @bytes: content, a few bytes
+ * @len: how many
+ *
+ * What MSG_MORE holds back stays behind it.
+ *
+ * Return: 0, -EPIPE when nothing can be sent any more, or -ENOMEM: it was not
+ * sent.
+ */
+int itls_tx_message(struct sock *sk, struct itls_ctx *ctx, u8 type,
+		    const u8 *bytes, size_t len)
+{
+	struct itls_tx *tx = ctx->tx;
+	int err;
+
+	if (tx->closed || !itls_tx_is_connected(sk))
+		return -EPIPE;
+	if (!sealed_has_room(&tx->sealed))
+		return -ENOMEM;
+	err = seal_bytes(sk, ctx, type, bytes, len);
+	if (err)
+		return err;
+	tx->sealed.records++;
+	itls_tx_push(sk, tx);
+	return 0;
 }

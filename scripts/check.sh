@@ -90,12 +90,13 @@ the build for $kernel failed"
 # Calls go downward only (the picture at the top of kernel/itls.h): a file may
 # use its own layer and those below, and the leaves.
 layers='main
-netlink alias
+netlink done session alias
 ulp
-proto embryo sockopt listen request channel
-tx rx control
-frame
-ctx cipher
+proto embryo sockopt connect listen request channel
+tx rx control message update
+frame secret
+ctx
+cipher mark
 record'
 leaves='stats trace'
 
