@@ -422,7 +422,8 @@ void itls_message_set_ticket_sink(void (*fn)(struct itls_ctx *ctx,
 void itls_update_init(struct itls_tx *tx, u64 records, u64 bytes);
 int itls_update_before_data(struct sock *sk, struct itls_ctx *ctx, size_t len);
 int itls_update_ask(struct sock *sk, struct itls_ctx *ctx, bool peer);
-int itls_update_settle(struct sock *sk, struct itls_ctx *ctx);
+void itls_update_answer(struct sock *sk, struct itls_ctx *ctx);
+int itls_update_rx(struct sock *sk, struct itls_ctx *ctx);
 int itls_update_count_rx(struct sock *sk, struct itls_ctx *ctx);
 bool itls_update_is_over(const struct itls_cipher *c);
 

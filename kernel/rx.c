@@ -293,13 +293,14 @@ static int rx_next(struct sock *sk, struct itls_ctx *ctx)
 		return -EKEYEXPIRED;
 	if (rx->broken)
 		return 0;
-	err = itls_ctx_is_managed(ctx) ? itls_update_settle(sk, ctx) : 0;
+	err = itls_update_rx(sk, ctx);
 	if (err)
 		return err == -ENOMEM ? err : itls_control_fatal(sk, ctx, err);
 	err = itls_frame_next(sk, rx, &f);
 	if (err)
 		return rx_break(sk, ctx, err);
 	if (!f.whole) {
+		itls_update_answer(sk, ctx);
 		if (rx->stash_len || rx_is_stalled(sk, rx))
 			return itls_frame_stash(sk, rx, &f);
 		return 0;

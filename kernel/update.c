@@ -123,6 +123,25 @@ int itls_update_before_data(struct sock *sk, struct itls_ctx *ctx, size_t len)
 }
 
 /**
+ * itls_update_answer() - send the KeyUpdate that is due although no data follows
+ * @sk: socket, locked
+ * @ctx: its context
+ *
+ * For readers that have taken in all there is.  Only when nothing of ours is
+ * under way: so a peer that asks and asks, and reads nothing, gets one answer.
+ * Otherwise it goes before the next record of data, or with a later call.
+ */
+void itls_update_answer(struct sock *sk, struct itls_ctx *ctx)
+{
+	struct itls_tx *tx = ctx->tx;
+
+	if (!tx || !tx->update.due || tx->closed || !itls_tx_is_idle(sk, tx))
+		return;
+	if (!update_tx(sk, ctx))
+		itls_tx_push(sk, tx);
+}
+
+/**
  * itls_update_ask() - change the sending key on somebody's wish
  * @sk: socket, locked
  * @ctx: its context
@@ -148,28 +167,21 @@ int itls_update_ask(struct sock *sk, struct itls_ctx *ctx, bool peer)
 	return 0;
 }
 
-/*
- * Sends the KeyUpdate that is due although no data follows.  Only when nothing
- * of ours is under way: so a peer that asks and asks, and reads nothing, gets
- * one answer.  Otherwise it goes before the next record of data, or with a
- * later call.
+/**
+ * itls_update_rx() - change the receiving key if KeyUpdate has come
+ * @sk: socket, locked
+ * @ctx: its context, with a receiving direction
+ *
+ * Return: 0, -ENOMEM when it may be tried again, or the crypto API's error.
  */
-static void update_answer(struct sock *sk, struct itls_ctx *ctx)
-{
-	struct itls_tx *tx = ctx->tx;
-
-	if (!tx || !tx->update.due || tx->closed || !itls_tx_is_idle(sk, tx))
-		return;
-	if (!update_tx(sk, ctx))
-		itls_tx_push(sk, tx);
-}
-
-static int update_rx(struct sock *sk, struct itls_ctx *ctx)
+int itls_update_rx(struct sock *sk, struct itls_ctx *ctx)
 {
 	struct itls_rx *rx = ctx->rx;
 	struct itls_generation next = {};
 	int err;
 
+	if (!rx->update_due)
+		return 0;
 	err = itls_secret_next(&rx->secret, &rx->cipher, &next);
 	if (err)
 		return err;
@@ -179,24 +191,6 @@ static int update_rx(struct sock *sk, struct itls_ctx *ctx)
 	ctx->rx_rekeys++;
 	itls_stats_add(sk, ITLS_STAT_RX_REKEY, 1);
 	return 0;
-}
-
-/**
- * itls_update_settle() - change the keys that are to be changed
- * @sk: socket, locked
- * @ctx: its context, with a receiving direction
- *
- * For readers, before they look for a record.
- *
- * Return: 0, -ENOMEM when it may be tried again, or the crypto API's error.
- */
-int itls_update_settle(struct sock *sk, struct itls_ctx *ctx)
-{
-	int err = ctx->rx->update_due ? update_rx(sk, ctx) : 0;
-
-	if (!err)
-		update_answer(sk, ctx);
-	return err;
 }
 
 /**
