@@ -44,6 +44,7 @@ end_process() {
 	pids=(${keep[@]+"${keep[@]}"})
 }
 
+# $1: more lines for the profile.
 start_daemon() {
 	[ -e "$tmp/pki/server.pem" ] || cache=$tmp pki_make "$tmp/pki"
 	cat >"$tmp/itlsd.conf" <<-END
@@ -51,6 +52,7 @@ start_daemon() {
 		certificate = $tmp/pki/server.pem
 		key = $tmp/pki/server.key
 		alpn = http/1.1
+		${1-}
 	END
 	"$bin/itlsd" -c "$tmp/itlsd.conf" >>"$tmp/itlsd.log" 2>&1 &
 	daemon=$!
