@@ -14,7 +14,8 @@
 
 #define GOOD "[profile a]\ncertificate = /c\nkey = /k\n"
 
-#define PROFILE_KEYS "certificate, key, priority, alpn, owners, tickets, min_version, rekey_records, rekey_bytes"
+#define PROFILE_KEYS "certificate, key, priority, alpn, owners, tickets, min_version, client_auth, client_ca, crl, " \
+	"rekey_records, rekey_bytes"
 #define SUFFIXES "K, M and G stand for powers of 1024"
 #define NAME64 "0123456789012345678901234567890123456789012345678901234567890123"
 
@@ -104,6 +105,16 @@ static const struct {
 	{ "rekeys with too many suffixes", GOOD "rekey_records = 1KK\nrekey_bytes = -1\n",
 	  "/etc/t.conf:4: rekey_records '1KK': write a number from 1 to 16M; " SUFFIXES "\n"
 	  "/etc/t.conf:5: rekey_bytes '-1': write a number from 1 to 256G; " SUFFIXES "\n" },
+	{ "bad client_auth", GOOD "client_auth = yes\n",
+	  "/etc/t.conf:4: client_auth 'yes': write none, request or require\n" },
+	{ "client_auth without authorities", GOOD "client_auth = require\n",
+	  "/etc/t.conf:4: client_auth without authorities: add 'client_ca = FILE' (PEM), "
+	  "whose certificates clients may show\n" },
+	{ "authorities that nobody asks", GOOD "client_ca = /a\ncrl = /r\n",
+	  "/etc/t.conf:4: client_ca without client_auth: add 'client_auth = require' or 'request', or remove it\n"
+	  "/etc/t.conf:5: crl without client_auth: add 'client_auth = require' or 'request', or remove it\n" },
+	{ "authorities, and asking nobody", GOOD "client_ca = /a\nclient_auth = none\n",
+	  "/etc/t.conf:4: client_ca without client_auth: add 'client_auth = require' or 'request', or remove it\n" },
 	{ "protocol twice", GOOD "alpn = h2, h2\n",
 	  "/etc/t.conf:4: protocol 'h2' is listed twice: remove one\n" },
 	{ "bad log level", GOOD "[itlsd]\nlog_level = loud\n",
@@ -146,7 +157,8 @@ static void test_values(void)
 		"[itlsd]\nlog_level = debug\nmax_handshakes = 7\n"
 		"[profile web-1.a_b]\ncertificate = tls/c.pem\nkey = /k\npriority = SECURE128:%X=1\n"
 		"alpn = h2, http/1.1\nowners = root 4242\ntickets = no\nmin_version = 1.3\n"
-		"rekey_records = 16M\nrekey_bytes = 256G\n" GOOD "rekey_records = 7\nrekey_bytes = 3K\n";
+		"rekey_records = 16M\nrekey_bytes = 256G\n" GOOD "rekey_records = 7\nrekey_bytes = 3K\n"
+		"client_auth = request\nclient_ca = ca.pem\ncrl = /crl\n";
 	struct config *cfg = parse(text, sizeof(text) - 1);
 	struct config_profile *p = cfg->profiles;
 
@@ -162,6 +174,8 @@ static void test_values(void)
 	check(!p->tickets && p->min_version == CONFIG_TLS_1_3, "values: tickets and min_version", "");
 	check(p->rekey_records == 1 << 24 && p->rekey_bytes == 1ULL << 38, "values: rekeys", "");
 	p = p->next;
+	check(p->client_auth == CONFIG_AUTH_REQUEST && !strcmp(p->client_ca.text, "/etc/ca.pem") &&
+	      !strcmp(p->crl.text, "/crl"), "values: client_auth, client_ca and crl", "");
 	check(p->rekey_records == 7 && p->rekey_bytes == 3072, "values: rekeys, plain and with K", "");
 	check(p->tickets && p->min_version == CONFIG_TLS_1_2 && !p->n_alpn && !p->n_owners,
 	      "defaults", "");

@@ -42,6 +42,7 @@ static const struct {
 	const char *text;
 } agent_outcomes[] = {
 	{ EPROTO, "by TLS errors or refusals" },
+	{ EKEYREJECTED, "by certificates that were refused" },
 	{ ECONNRESET, "client went away" },
 	{ ETIMEDOUT, "too slow" },
 	{ ENOENT, "no such profile" },
@@ -164,6 +165,8 @@ static void fill_success(const struct conn *conn, struct itls_nl_done *done)
 	}
 	done->alpn = r->alpn;
 	done->sni = r->sni;
+	done->peer_digest = r->peer_digest;
+	done->peer_subject = r->peer_subject;
 	done->resumed = r->resumed;
 	done->prefix = r->prefix;
 	done->prefix_len = r->prefix_len;
@@ -216,6 +219,8 @@ static void conn_end(struct conn *conn, int status)
 		done.alert_tx = handshake_alert_tx(conn->handshake);
 		done.alert_rx = handshake_alert_rx(conn->handshake);
 	}
+	if (conn->handshake)
+		done.verify = handshake_verify(conn->handshake);
 	conn_report(conn, status);
 	err = itls_nl_done(agent->nl, &done);
 	if (err == -ESRCH)

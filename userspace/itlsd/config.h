@@ -21,6 +21,9 @@ struct config_value {
 	int line;
 };
 
+/* What a server wants to know of its clients. */
+enum config_auth { CONFIG_AUTH_NONE, CONFIG_AUTH_REQUEST, CONFIG_AUTH_REQUIRE };
+
 enum config_version { CONFIG_TLS_1_2, CONFIG_TLS_1_3 };
 
 struct config_profile {
@@ -34,6 +37,9 @@ struct config_profile {
 	struct config_value owners_value;
 	struct config_value tickets_value;
 	struct config_value min_version_value;
+	struct config_value client_auth_value;
+	struct config_value client_ca;
+	struct config_value crl;
 	struct config_value rekey_records_value;
 	struct config_value rekey_bytes_value;
 	char **alpn;
@@ -42,6 +48,7 @@ struct config_profile {
 	size_t n_owners;
 	bool tickets;
 	enum config_version min_version;
+	enum config_auth client_auth;
 	uint64_t rekey_records;			/* 0: the module's default; the same for bytes */
 	uint64_t rekey_bytes;
 };

@@ -16,12 +16,14 @@
 
 #include <gnutls/gnutls.h>
 #include <gnutls/socket.h>
+#include <gnutls/x509.h>
 #include <linux/itls.h>
 
 #include "channel.h"
 #include "handshake.h"
 #include "log.h"
 #include "profile.h"
+#include "verify.h"
 
 #define HANDSHAKE_WARNINGS_MAX	4
 #define HANDSHAKE_RECORD	16384
@@ -43,6 +45,10 @@ struct handshake {
 	int alert_rx;
 	uint8_t *prefix;
 	char *text;
+	struct verify_want want;
+	enum itls_verify verify;
+	uint8_t digest[ITLS_DIGEST_LEN];
+	char subject[ITLS_SUBJECT_MAX + 1];
 	char alpn[ITLS_ALPN_MAX + 1];
 	char sni[ITLS_SNI_MAX + 1];
 	struct handshake_result result;
@@ -117,6 +123,67 @@ static bool secrets_are_whole(const struct handshake *h)
 	return h->have_tx_secret && h->have_rx_secret;
 }
 
+/* The peer's certificate */
+
+static bool is_tls13(const struct handshake *h)
+{
+	return gnutls_protocol_get_version(h->session) == GNUTLS_TLS1_3;
+}
+
+/* Before GnuTLS computes with what the peer sent. */
+static int certificate_came(gnutls_session_t session, unsigned int type, unsigned int when, unsigned int incoming,
+			    const gnutls_datum_t *message)
+{
+	struct handshake *h = gnutls_session_get_ptr(session);
+	enum itls_verify verdict;
+
+	(void)type;
+	(void)when;
+	if (!incoming)
+		return 0;
+	verdict = verify_message(message, is_tls13(h));
+	if (verdict == ITLS_VERIFY_OK)
+		return 0;
+	h->verify = verdict;
+	return GNUTLS_E_CERTIFICATE_ERROR;
+}
+
+/* Whoever asks for a certificate takes a good one or, if that will do, none. */
+static bool verdict_will_do(const struct handshake *h)
+{
+	return !profile_asks(h->profile) || h->verify == ITLS_VERIFY_OK ||
+	       (h->verify == ITLS_VERIFY_NONE && !profile_insists(h->profile));
+}
+
+static int certificate_read(gnutls_session_t session)
+{
+	struct handshake *h = gnutls_session_get_ptr(session);
+
+	h->verify = verify_peer(session, &h->want);
+	return verdict_will_do(h) ? 0 : GNUTLS_E_CERTIFICATE_ERROR;
+}
+
+/* What GnuTLS itself finds wrong with certificates. */
+static enum itls_verify verdict_of(const struct handshake *h, int error)
+{
+	if (!profile_asks(h->profile) || h->verify != ITLS_VERIFY_NONE)
+		return h->verify;
+	switch (error) {
+	case GNUTLS_E_CERTIFICATE_REQUIRED:
+	case GNUTLS_E_NO_CERTIFICATE_FOUND:
+		return ITLS_VERIFY_MISSING;
+	case GNUTLS_E_KEY_USAGE_VIOLATION:
+		return ITLS_VERIFY_PURPOSE;
+	default:
+		return ITLS_VERIFY_NONE;
+	}
+}
+
+static bool is_refusal(enum itls_verify verify)
+{
+	return verify != ITLS_VERIFY_NONE && verify != ITLS_VERIFY_OK;
+}
+
 /* Life */
 
 static void gnutls_line(int level, const char *text)
@@ -145,7 +212,9 @@ static int session_new(struct handshake *h, int fd)
 	channel_attach(&h->channel, h->session, fd);
 	gnutls_session_set_ptr(h->session, h);
 	gnutls_handshake_set_secret_function(h->session, secrets_ready);
-	gnutls_certificate_server_set_request(h->session, GNUTLS_CERT_IGNORE);
+	gnutls_session_set_verify_function(h->session, certificate_read);
+	gnutls_handshake_set_hook_function(h->session, GNUTLS_HANDSHAKE_CERTIFICATE_PKT, GNUTLS_HOOK_POST,
+					   certificate_came);
 	ret = refuse_short_records(h->session);
 	return ret ? ret : profile_apply(h->profile, h->session);
 }
@@ -157,6 +226,7 @@ int handshake_new(struct handshake **hp, struct profile *profile, int fd)
 	if (!h)
 		return -ENOMEM;
 	h->profile = profile_ref(profile);
+	h->want = (struct verify_want){ .trust = profile_trust(profile), .purpose = GNUTLS_KP_TLS_WWW_CLIENT };
 	h->alert_tx = -1;
 	h->alert_rx = -1;
 	if (session_new(h, fd) < 0) {
@@ -235,6 +305,22 @@ static int take_keys(struct handshake *h)
 	return secrets_are_whole(h) ? 0 : -EIO;
 }
 
+/* Nothing that was not verified goes on from here, whatever GnuTLS called and when. */
+static int take_peer(struct handshake *h)
+{
+	struct handshake_result *r = &h->result;
+
+	if (!verdict_will_do(h))
+		return -EIO;
+	if (h->verify != ITLS_VERIFY_OK)
+		return 0;
+	if (verify_describe(h->session, h->digest, h->subject, sizeof(h->subject)))
+		return -EIO;
+	r->peer_digest = h->digest;
+	r->peer_subject = h->subject[0] ? h->subject : NULL;
+	return 0;
+}
+
 static int finish(struct handshake *h)
 {
 	int err;
@@ -246,7 +332,8 @@ static int finish(struct handshake *h)
 	if (err)
 		return err;
 	take_names(h);
-	return take_keys(h);
+	err = take_peer(h);
+	return err ? err : take_keys(h);
 }
 
 /* Failure */
@@ -269,8 +356,12 @@ static bool error_is_ours(int error)
 
 static void send_alert(struct handshake *h, int error)
 {
-	int level, alert = gnutls_error_to_alert(error, &level);
+	int level = GNUTLS_AL_FATAL, alert;
 
+	if (is_refusal(h->verify))
+		alert = verify_alert(h->verify, is_tls13(h));
+	else
+		alert = gnutls_error_to_alert(error, &level);
 	if (alert < 0 || gnutls_alert_send(h->session, level, alert) < 0)
 		return;
 	channel_flush(&h->channel);
@@ -305,7 +396,10 @@ static int failed(struct handshake *h, int error)
 		h->alert_rx = gnutls_alert_get(h->session);
 		return -EPROTO;
 	}
+	h->verify = verdict_of(h, error);
 	send_alert(h, error);
+	if (is_refusal(h->verify))
+		return -EKEYREJECTED;
 	return error_is_ours(error) ? -EIO : -EPROTO;
 }
 
@@ -365,6 +459,8 @@ const char *handshake_text(struct handshake *h)
 		return gnutls_alert_get_name(h->alert_rx);
 	if (h->channel.io_err)
 		return strerror(h->channel.io_err);
+	if (h->error && is_refusal(h->verify))
+		return verify_text(h->verify);
 	if (h->channel.eof)
 		return "connection closed by the client";
 	if (h->error)
@@ -372,6 +468,11 @@ const char *handshake_text(struct handshake *h)
 	if (!h->text)
 		h->text = gnutls_session_get_desc(h->session);
 	return h->text ? h->text : "no memory";
+}
+
+enum itls_verify handshake_verify(const struct handshake *h)
+{
+	return h->verify;
 }
 
 int handshake_alert_tx(const struct handshake *h)

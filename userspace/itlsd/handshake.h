@@ -29,6 +29,8 @@ struct handshake_result {
 	const char *alpn;		/* NULL: none; the same for sni */
 	const char *sni;
 	bool resumed;
+	const uint8_t *peer_digest;	/* of a certificate that was verified, else NULL */
+	const char *peer_subject;	/* the same; NULL as well if too long */
 	const uint8_t *prefix;		/* plaintext GnuTLS read too far */
 	size_t prefix_len;
 };
@@ -46,6 +48,7 @@ void handshake_free(struct handshake *h);
  * when the descriptor is ready for handshake_events().  Any other: failed, and
  * an alert was tried:
  *   -EPROTO      the client broke the protocol, or refused what we offer
+ *   -EKEYREJECTED the peer's certificate was refused, see handshake_verify()
  *   -ECONNRESET  the client, or the connection, went away
  *   -EIO         it is us: memory, a GnuTLS error
  */
@@ -55,6 +58,8 @@ uint32_t handshake_events(const struct handshake *h);
 const struct handshake_result *handshake_result(const struct handshake *h);
 /* The reason of a failure, or what was negotiated; one line. */
 const char *handshake_text(struct handshake *h);
+/* What became of the peer's certificate, in a failed handshake too. */
+enum itls_verify handshake_verify(const struct handshake *h);
 /* Alerts of a failed handshake, -1: none. */
 int handshake_alert_tx(const struct handshake *h);
 int handshake_alert_rx(const struct handshake *h);

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <gnutls/abstract.h>
 #include <gnutls/x509.h>
 
 #include "config.h"
@@ -18,6 +19,8 @@
 
 #define PEM_FILE_MAX	(1024 * 1024)
 #define PEM_CHAIN_MAX	32
+#define PEM_KEY_BITS_MAX	8192
+#define PEM_EXPONENT_MAX	8	/* bytes */
 
 void datum_wipe(gnutls_datum_t *datum)
 {
@@ -157,4 +160,32 @@ int pem_check_key(struct config *cfg, const struct config_value *value, const gn
 		config_error(cfg, value->line, "'%s' is no PEM private key: %s: check the file",
 			     value->text, gnutls_strerror(ret));
 	return ret < 0 ? -EINVAL : 0;
+}
+
+/*
+ * A peer chooses its own RSA key: one of half a million bits, or with a public
+ * exponent as long as the modulus, would hold the daemon for minutes.
+ */
+bool pem_is_bounded(gnutls_x509_crt_t crt)
+{
+	gnutls_datum_t modulus, exponent;
+	gnutls_pubkey_t key;
+	unsigned int bits = 0;
+	bool bounded = false;
+	int algorithm = gnutls_x509_crt_get_pk_algorithm(crt, &bits);
+
+	if (bits > PEM_KEY_BITS_MAX)
+		return false;
+	if (algorithm != GNUTLS_PK_RSA && algorithm != GNUTLS_PK_RSA_PSS)
+		return true;
+	if (gnutls_pubkey_init(&key) < 0)
+		return false;
+	if (gnutls_pubkey_import_x509(key, crt, 0) >= 0 &&
+	    gnutls_pubkey_export_rsa_raw2(key, &modulus, &exponent, GNUTLS_EXPORT_FLAG_NO_LZ) >= 0) {
+		bounded = exponent.size <= PEM_EXPONENT_MAX;
+		gnutls_free(modulus.data);
+		gnutls_free(exponent.data);
+	}
+	gnutls_pubkey_deinit(key);
+	return bounded;
 }

@@ -3,10 +3,11 @@
 #ifndef ITLSD_PEM_H
 #define ITLSD_PEM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
-#include <gnutls/gnutls.h>
+#include <gnutls/x509.h>
 
 struct config;
 struct config_value;
@@ -23,5 +24,7 @@ int pem_load(struct config *cfg, const struct config_value *value, const char *w
 	     mode_t *mode);
 int pem_check_chain(struct config *cfg, const struct config_value *value, const gnutls_datum_t *pem);
 int pem_check_key(struct config *cfg, const struct config_value *value, const gnutls_datum_t *pem, mode_t mode);
+/* What can be verified with the key of @crt takes bounded time. */
+bool pem_is_bounded(gnutls_x509_crt_t crt);
 
 #endif

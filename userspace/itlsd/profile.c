@@ -21,12 +21,15 @@
 #include "pem.h"
 #include "priority.h"
 #include "profile.h"
+#include "trust.h"
 
 struct profile {
 	unsigned int refs;
 	char *name;
 	gnutls_certificate_credentials_t creds;
 	gnutls_priority_t prio;
+	struct trust *trust;
+	enum config_auth client_auth;
 	gnutls_datum_t ticket_key;		/* data NULL: no tickets */
 	gnutls_datum_t *alpn;
 	unsigned int n_alpn;
@@ -103,13 +106,29 @@ static int build_priority(struct config *cfg, const struct config_profile *secti
 	return err;
 }
 
+static int build_auth(struct config *cfg, const struct config_profile *section, struct profile *profile)
+{
+	int err;
+
+	profile->client_auth = section->client_auth;
+	if (section->client_auth == CONFIG_AUTH_NONE)
+		return 0;
+	if (!section->client_ca.text)
+		return -EINVAL; /* the parser said so */
+	err = trust_load(cfg, &section->client_ca, &section->crl, &profile->trust);
+	if (!err && profile->creds)
+		err = trust_announce(profile->trust, profile->creds);
+	return err;
+}
+
 static int build_ticket_key(const struct config_profile *section, const struct profiles *old,
 			    struct profile *profile)
 {
 	struct profile *before;
 	int err = 0;
 
-	if (!section->tickets)
+	/* A resumed session would come without the certificate that was verified. */
+	if (!section->tickets || section->client_auth != CONFIG_AUTH_NONE)
 		return 0;
 	before = old ? profiles_get(old, section->name) : NULL;
 	if (before && before->ticket_key.data)
@@ -157,6 +176,8 @@ static int profile_build(struct config *cfg, const struct config_profile *sectio
 	part = build_credentials(cfg, section, profile);
 	err = err ? err : part;
 	part = build_priority(cfg, section, carry, profile);
+	err = err ? err : part;
+	part = build_auth(cfg, section, profile);
 	err = err ? err : part;
 	part = build_ticket_key(section, old, profile);
 	err = err ? err : part;
@@ -244,11 +265,27 @@ void profile_put(struct profile *profile)
 	free(profile->owners);
 	free(profile->name);
 	datum_wipe(&profile->ticket_key);
+	trust_put(profile->trust);
 	if (profile->prio)
 		gnutls_priority_deinit(profile->prio);
 	if (profile->creds)
 		gnutls_certificate_free_credentials(profile->creds);
 	free(profile);
+}
+
+bool profile_asks(const struct profile *profile)
+{
+	return profile->client_auth != CONFIG_AUTH_NONE;
+}
+
+bool profile_insists(const struct profile *profile)
+{
+	return profile->client_auth == CONFIG_AUTH_REQUIRE;
+}
+
+const struct trust *profile_trust(const struct profile *profile)
+{
+	return profile->trust;
 }
 
 void profile_rekey(const struct profile *profile, uint64_t *records, uint64_t *bytes)
@@ -269,10 +306,22 @@ bool profile_allows(const struct profile *profile, uid_t uid)
 	return false;
 }
 
+static void apply_auth(const struct profile *profile, gnutls_session_t session)
+{
+	static const gnutls_certificate_request_t requests[] = {
+		[CONFIG_AUTH_NONE] = GNUTLS_CERT_IGNORE,
+		[CONFIG_AUTH_REQUEST] = GNUTLS_CERT_REQUEST,
+		[CONFIG_AUTH_REQUIRE] = GNUTLS_CERT_REQUIRE,
+	};
+
+	gnutls_certificate_server_set_request(session, requests[profile->client_auth]);
+}
+
 int profile_apply(const struct profile *profile, gnutls_session_t session)
 {
 	int ret = gnutls_priority_set(session, profile->prio);
 
+	apply_auth(profile, session);
 	if (!ret)
 		ret = gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, profile->creds);
 	/* RFC 7301, 3.2: a client that names only other protocols is refused. */

@@ -14,6 +14,7 @@ struct carry;
 struct config;
 struct profile;
 struct profiles;
+struct trust;
 struct gnutls_session_int;	/* what gnutls_session_t points to */
 
 /*
@@ -31,6 +32,11 @@ struct profile *profiles_get(const struct profiles *set, const char *name);
 struct profile *profile_ref(struct profile *profile);
 void profile_put(struct profile *profile);
 
+/* A server's: clients are asked for a certificate, and must have one. */
+bool profile_asks(const struct profile *profile);
+bool profile_insists(const struct profile *profile);
+/* Whom the peers' certificates have to be issued by; NULL: nobody asks for any. */
+const struct trust *profile_trust(const struct profile *profile);
 /* After how much the kernel changes its sending key; 0: as it sees fit. */
 void profile_rekey(const struct profile *profile, uint64_t *records, uint64_t *bytes);
 bool profile_allows(const struct profile *profile, uid_t uid);

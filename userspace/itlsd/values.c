@@ -201,6 +201,43 @@ static void parse_list(struct values *p, struct config_profile *profile,
 	free(copy);
 }
 
+/* Authorities that nobody is asked about: somebody believes that clients are verified. */
+static void parse_auth_files(struct values *p, struct config_profile *profile)
+{
+	if (profile->client_auth != CONFIG_AUTH_NONE && !profile->client_ca.line)
+		config_error(p->cfg, profile->client_auth_value.line,
+			     "client_auth without authorities: add 'client_ca = FILE' (PEM), whose certificates clients may show");
+	if (profile->client_auth == CONFIG_AUTH_NONE && profile->client_ca.line)
+		config_error(p->cfg, profile->client_ca.line,
+			     "client_ca without client_auth: add 'client_auth = require' or 'request', or remove it");
+	if (profile->client_auth == CONFIG_AUTH_NONE && profile->crl.line)
+		config_error(p->cfg, profile->crl.line,
+			     "crl without client_auth: add 'client_auth = require' or 'request', or remove it");
+	if (profile->client_auth != CONFIG_AUTH_NONE && profile->tickets_value.line && profile->tickets)
+		config_warning(p->cfg, profile->tickets_value.line,
+			       "no tickets are given with client_auth, as they would not keep the client's certificate: remove 'tickets = yes'");
+}
+
+static void parse_auth(struct values *p, struct config_profile *profile)
+{
+	static const char * const names[] = { "none", "request", "require" };
+	const struct config_value *value = &profile->client_auth_value;
+	size_t i;
+
+	if (!value->text) {
+		parse_auth_files(p, profile);
+		return;
+	}
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcmp(value->text, names[i]))
+			continue;
+		profile->client_auth = (enum config_auth)i;
+		parse_auth_files(p, profile);
+		return;
+	}
+	config_error(p->cfg, value->line, "client_auth '%s': write none, request or require", value->text);
+}
+
 static void parse_profile_values(struct values *p, struct config_profile *profile)
 {
 	if (!profile->certificate.line)
@@ -212,10 +249,13 @@ static void parse_profile_values(struct values *p, struct config_profile *profil
 			     profile->name);
 	parse_path(p, &profile->certificate);
 	parse_path(p, &profile->key);
+	parse_path(p, &profile->client_ca);
+	parse_path(p, &profile->crl);
 	parse_list(p, profile, &profile->alpn_value, parse_alpn_name);
 	parse_list(p, profile, &profile->owners_value, parse_owner);
 	profile->tickets = parse_bool(p, &profile->tickets_value, true);
 	parse_version(p, profile);
+	parse_auth(p, profile);
 	parse_rekey(p, profile);
 }
 
