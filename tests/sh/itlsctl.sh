@@ -139,14 +139,14 @@ run "$ctl" --version
 check "--version names the program" out_has 0 "itlsctl "
 run "$ctl" help
 check "help lists doctor" out_has 0 "  doctor "
-for cmd in attach detach sessions rekey stat doctor; do
+for cmd in attach detach sessions rekey stat doctor get; do
 	run "$ctl" help $cmd
 	cp "$tmp/out" "$tmp/help"
 	run "$ctl" $cmd --help
 	check "$cmd --help shows its usage" out_has 0 "Usage: itlsctl $cmd"
 	check "help $cmd says the same" cmp -s "$tmp/help" "$tmp/out"
 	refused "$cmd refuses an unknown option" 2 "--frob" "$ctl" $cmd --frob
-	[ $cmd != rekey ] || continue
+	case $cmd in rekey|get) continue ;; esac
 	refused "$cmd refuses an argument" 2 "unexpected argument 'frob'" "$ctl" $cmd frob
 done
 for cmd in attach detach; do

@@ -38,13 +38,14 @@ extern const struct ctl_command ctl_attach;
 extern const struct ctl_command ctl_detach;
 extern const struct ctl_command ctl_sessions;
 extern const struct ctl_command ctl_rekey;
+extern const struct ctl_command ctl_get;
 extern const struct ctl_command ctl_stat;
 extern const struct ctl_command ctl_doctor;
 
 /* A failure and the sentence for people: what happened, to what, what to do. */
 struct ctl_error {
 	int err;		/* positive errno */
-	char text[512];
+	char text[1024];
 };
 
 /* Fills @e and returns -@err. */

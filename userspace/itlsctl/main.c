@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * itlsctl: marks listeners for itls and shows what the module does.
+ * itlsctl: marks listeners for itls, shows what the module does, fetches files.
  * One row a sub-command; each lives in the file of its name.
  */
 #include <errno.h>
@@ -10,7 +10,8 @@
 #include "ctl.h"
 
 static const struct ctl_command *const commands[] = {
-	&ctl_attach, &ctl_detach, &ctl_sessions, &ctl_rekey, &ctl_stat, &ctl_doctor,
+	&ctl_attach, &ctl_detach, &ctl_sessions, &ctl_rekey,
+	&ctl_stat, &ctl_doctor, &ctl_get,
 };
 
 #define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))

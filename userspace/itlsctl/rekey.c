@@ -44,7 +44,7 @@ static int rekey(uint32_t id, bool ask_peer, struct ctl_error *e)
 	return err;
 }
 
-static int change(uint32_t id, bool ask_peer, bool json)
+static int rekey_and_tell(uint32_t id, bool ask_peer, bool json)
 {
 	struct ctl_error e = { 0 };
 
@@ -93,7 +93,7 @@ static int run(int argc, char **argv)
 	if (ctl_number(argv[optind], UINT32_MAX, &id))
 		return ctl_usage_error(&ctl_rekey, "bad session '%s': give the number that 'itlsctl sessions' shows",
 				       argv[optind]);
-	return change(id, ask_peer, json);
+	return rekey_and_tell(id, ask_peer, json);
 }
 
 const struct ctl_command ctl_rekey = {
