@@ -14,7 +14,7 @@ all: module userspace
 help:
 	@echo 'all         module and userspace'
 	@echo 'module      itls.ko for the running kernel, or for KDIR=FOLDER'
-	@echo 'userspace   itlsd and itlsctl, into $$(O)/bin (O=$(O))'
+	@echo 'userspace   itlsd, itlsctl and libitls, into $$(O)/bin (O=$(O))'
 	@echo 'tests       unit tests and the TAP suite, into $$(O)/unit and $$(O)/selftests'
 	@echo 'install     all of it (DESTDIR=, PREFIX=$(PREFIX))'
 	@echo 'check       style, static checks, layering: scripts/check.sh'
