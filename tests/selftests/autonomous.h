@@ -4,7 +4,8 @@
  * self->fd is a socket that has become autonomous in one of three ways, the
  * variant's; self->peer is the record peer at the other end.
  *
- * The test may change limits and keys, then calls autonomous_begin().
+ * The test may change limits and keys, then calls autonomous_begin().  A
+ * program about what TLS 1.2 lacks defines AUTONOMOUS_13_ONLY.
  */
 #ifndef SELFTEST_AUTONOMOUS_H
 #define SELFTEST_AUTONOMOUS_H
@@ -47,17 +48,16 @@ FIXTURE(autonomous) {
 		.family = f, .way = WAY_##w, .role = ITLS_ROLE_##r,	\
 	}
 
-#define AUTONOMOUS_VARIANTS_13						\
-	AUTONOMOUS_VARIANT(tls13_128_listener, 3, AES_GCM_128, AF_INET, LISTENER, SERVER); \
-	AUTONOMOUS_VARIANT(tls13_256_connect, 3, AES_GCM_256, AF_INET6, CONNECT, CLIENT); \
-	AUTONOMOUS_VARIANT(tls13_256_option, 3, AES_GCM_256, AF_INET, OPTION, SERVER); \
-	AUTONOMOUS_VARIANT(tls13_chacha_option, 3, CHACHA20_POLY1305, AF_INET6, OPTION, CLIENT)
-
-#define AUTONOMOUS_VARIANTS_12						\
-	AUTONOMOUS_VARIANT(tls12_256_listener, 2, AES_GCM_256, AF_INET6, LISTENER, SERVER); \
-	AUTONOMOUS_VARIANT(tls12_128_connect, 2, AES_GCM_128, AF_INET, CONNECT, CLIENT); \
-	AUTONOMOUS_VARIANT(tls12_128_option, 2, AES_GCM_128, AF_INET6, OPTION, SERVER); \
-	AUTONOMOUS_VARIANT(tls12_chacha_option, 2, CHACHA20_POLY1305, AF_INET, OPTION, CLIENT)
+AUTONOMOUS_VARIANT(tls13_128_listener, 3, AES_GCM_128, AF_INET, LISTENER, SERVER);
+AUTONOMOUS_VARIANT(tls13_256_connect, 3, AES_GCM_256, AF_INET6, CONNECT, CLIENT);
+AUTONOMOUS_VARIANT(tls13_256_option, 3, AES_GCM_256, AF_INET, OPTION, SERVER);
+AUTONOMOUS_VARIANT(tls13_chacha_option, 3, CHACHA20_POLY1305, AF_INET6, OPTION, CLIENT);
+#ifndef AUTONOMOUS_13_ONLY
+AUTONOMOUS_VARIANT(tls12_256_listener, 2, AES_GCM_256, AF_INET6, LISTENER, SERVER);
+AUTONOMOUS_VARIANT(tls12_128_connect, 2, AES_GCM_128, AF_INET, CONNECT, CLIENT);
+AUTONOMOUS_VARIANT(tls12_128_option, 2, AES_GCM_128, AF_INET6, OPTION, SERVER);
+AUTONOMOUS_VARIANT(tls12_chacha_option, 2, CHACHA20_POLY1305, AF_INET, OPTION, CLIENT);
+#endif
 
 static inline bool is_13(const struct autonomous_data *self)
 {

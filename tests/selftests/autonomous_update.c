@@ -5,6 +5,7 @@
  * that the program sees nothing of it.
  */
 #define _GNU_SOURCE
+#define AUTONOMOUS_13_ONLY
 #include "autonomous.h"
 
 #include <fcntl.h>
@@ -12,8 +13,6 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/sendfile.h>
-
-AUTONOMOUS_VARIANTS_13;
 
 #define LOTS	(4 << 20)
 #define FLOOD	10000

@@ -1,0 +1,784 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Alerts of autonomous sockets on the wire (RFC 8446 6): what each wrong
+ * record is told, what the peer's alerts do, renegotiation declined, and
+ * close_notify: once, behind all data, however the socket comes to its end.
+ */
+#define _GNU_SOURCE
+#include "autonomous.h"
+
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+
+#define LOTS	(4 << 20)
+
+#define ONLY_13()							\
+	do {								\
+		if (!is_13(self))					\
+			SKIP("this is TLS 1.3's");			\
+	} while (0)
+
+#define ONLY_12()							\
+	do {								\
+		if (is_13(self))					\
+			SKIP("this is TLS 1.2's");			\
+	} while (0)
+
+/* ---- records that are wrong --------------------------------------------------------- */
+
+TEST_F(autonomous, changed_on_the_way)
+{
+	uint8_t rec[REC_SPACE];
+	size_t len;
+
+	autonomous_begin(self);
+	peer_send(&self->peer, REC_DATA, "good", 4);
+	len = peer_seal(&self->peer.tx, REC_DATA, "evil", 4, 0, rec);
+	rec[len - 1] ^= 1;
+	peer_send_raw(&self->peer, rec, len);
+	expect_data(self, "good", 4);
+	expect_fatal(self, EBADMSG, ALERT_BAD_RECORD_MAC);
+	EXPECT_EQ(1, stat_get("RxDecryptError"));
+}
+
+TEST_F(autonomous, record_too_long)
+{
+	size_t most = REC_MAX + (is_13(self) ? 256 : 2048);
+	uint8_t header[REC_HEADER] = { REC_DATA, 3, 3, (most + 1) >> 8, (most + 1) & 255 };
+
+	autonomous_begin(self);
+	peer_send_raw(&self->peer, header, sizeof(header));
+	expect_fatal(self, EMSGSIZE, ALERT_RECORD_OVERFLOW);
+}
+
+TEST_F(autonomous, content_too_long)
+{
+	uint8_t *data = alloc_pattern(REC_MAX + 1, 0);
+
+	autonomous_begin(self);
+	peer_send(&self->peer, REC_DATA, data, REC_MAX + 1);
+	expect_fatal(self, EMSGSIZE, ALERT_RECORD_OVERFLOW);
+	free(data);
+}
+
+static void out_of_place(struct autonomous_data *self, uint8_t type, const void *data, size_t len)
+{
+	autonomous_begin(self);
+	peer_send(&self->peer, REC_DATA, "good", 4);
+	peer_send(&self->peer, type, data, len);
+	peer_send(&self->peer, REC_DATA, "late", 4);
+	expect_data(self, "good", 4);
+	expect_fatal(self, EPROTO, ALERT_UNEXPECTED_MESSAGE);
+	EXPECT_EQ(1, stat_get("RxProtocolError"));
+}
+
+TEST_F(autonomous, unknown_type)
+{
+	out_of_place(self, 99, "?", 1);
+}
+
+TEST_F(autonomous, change_cipher_spec)
+{
+	out_of_place(self, REC_CCS, "\1", 1);
+}
+
+/* RFC 8446 5: of use during a handshake only. */
+TEST_F(autonomous, change_cipher_spec_in_clear)
+{
+	ONLY_13();
+	autonomous_begin(self);
+	peer_send_raw(&self->peer, "\x14\3\3\0\1\1", 6);
+	peer_send(&self->peer, REC_DATA, "late", 4);
+	expect_fatal(self, EPROTO, ALERT_UNEXPECTED_MESSAGE);
+}
+
+TEST_F(autonomous, record_of_zeroes)
+{
+	ONLY_13();
+	autonomous_begin(self);
+	peer_send_padded(&self->peer, 0, NULL, 0, 20);
+	expect_fatal(self, EPROTO, ALERT_UNEXPECTED_MESSAGE);
+}
+
+TEST_F(autonomous, empty_handshake_record)
+{
+	ONLY_13();
+	out_of_place(self, REC_HANDSHAKE, "", 0);
+}
+
+TEST_F(autonomous, empty_alert)
+{
+	ONLY_13();
+	out_of_place(self, REC_ALERT, "", 0);
+}
+
+/* Empty records of data are allowed, and are nothing. */
+TEST_F(autonomous, empty_data)
+{
+	autonomous_begin(self);
+	peer_send(&self->peer, REC_DATA, "", 0);
+	expect_nothing(self);
+	expect_talk(self);
+}
+
+static void malformed_alert(struct autonomous_data *self, const void *data, size_t len)
+{
+	autonomous_begin(self);
+	peer_send(&self->peer, REC_ALERT, data, len);
+	expect_fatal(self, EPROTO, ALERT_DECODE_ERROR);
+}
+
+TEST_F(autonomous, alert_too_short)
+{
+	malformed_alert(self, "\1", 1);
+}
+
+TEST_F(autonomous, alert_too_long)
+{
+	malformed_alert(self, "\1\0\0", 3);
+}
+
+TEST_F(autonomous, two_alerts_in_one_record)
+{
+	malformed_alert(self, "\1\x5a\1\0", 4);
+}
+
+TEST_F(autonomous, cleartext)
+{
+	static const char text[] = "GET / HTTP/1.0\r\n\r\n";
+
+	autonomous_begin(self);
+	peer_send_raw(&self->peer, text, strlen(text));
+	ASSERT_NE(0, sock_poll(self->fd, POLLIN, test_wait_ms()));
+	EXPECT_EQ(-1, recv(self->fd, SCRATCH(8), 8, 0));
+	expect_alert(&self->peer, LEVEL_FATAL, ALERT_UNEXPECTED_MESSAGE);
+}
+
+/* ---- handshake messages that are wrong ---------------------------------------------- */
+
+/* The header says enough: nobody waits for sixteen megabytes to refuse them. */
+static void refused_at_its_header(struct autonomous_data *self, uint8_t type)
+{
+	uint8_t header[4] = { type, 0xff, 0xff, 0xff };
+
+	autonomous_begin(self);
+	peer_send(&self->peer, REC_HANDSHAKE, header, sizeof(header));
+	expect_fatal(self, EPROTO, ALERT_UNEXPECTED_MESSAGE);
+}
+
+#define REFUSED(name, type, skip, why)					\
+	TEST_F(autonomous, name##_is_refused)				\
+	{								\
+		if (skip)						\
+			SKIP(why);					\
+		refused_at_its_header(self, type);			\
+	}
+
+REFUSED(hello_request, 0, !is_13(self) && is_client(self), "declined by a warning")
+REFUSED(client_hello, 1, !is_13(self) && !is_client(self), "declined by a warning")
+REFUSED(server_hello, 2, false, "")
+REFUSED(ticket, 4, is_13(self) && is_client(self), "clients get tickets")
+REFUSED(end_of_early_data, 5, false, "")
+REFUSED(encrypted_extensions, 8, false, "")
+REFUSED(certificate, 11, false, "")
+REFUSED(certificate_request, 13, false, "")
+REFUSED(finished, 20, false, "")
+REFUSED(key_update, 24, is_13(self), "TLS 1.3 has it")
+REFUSED(message_hash, 254, false, "")
+REFUSED(unknown_message, 255, false, "")
+
+/* RFC 8446 5.1: no other record inside a message. */
+static void interleaved(struct autonomous_data *self, uint8_t type, const void *data, size_t len)
+{
+	ONLY_13();
+	autonomous_begin(self);
+	peer_send(&self->peer, REC_HANDSHAKE, "\x18\0", 2);
+	peer_send(&self->peer, type, data, len);
+	expect_fatal(self, EPROTO, ALERT_UNEXPECTED_MESSAGE);
+}
+
+TEST_F(autonomous, data_inside_a_message)
+{
+	interleaved(self, REC_DATA, "data", 4);
+}
+
+TEST_F(autonomous, empty_data_inside_a_message)
+{
+	interleaved(self, REC_DATA, "", 0);
+}
+
+TEST_F(autonomous, alert_inside_a_message)
+{
+	interleaved(self, REC_ALERT, "\1\x5a", 2);
+}
+
+TEST_F(autonomous, empty_record_inside_a_message)
+{
+	interleaved(self, REC_HANDSHAKE, "", 0);
+}
+
+/* ---- alerts of the peer -------------------------------------------------------------- */
+
+static const uint8_t fatal_alerts[] = {
+	10, 20, 22, 40, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 70, 71, 80, 86, 109, 110, 112, 113,
+	115, 116, 120, 255,
+};
+
+static void one_fatal_alert(struct autonomous_data *self, uint8_t alert)
+{
+	static struct peer_record rec;
+	struct itls_info info;
+
+	autonomous_begin(self);
+	peer_send(&self->peer, REC_DATA, "last", 4);
+	peer_alert(&self->peer, LEVEL_FATAL, alert);
+	expect_data(self, "last", 4);
+	expect_over(self->fd, ECONNRESET);
+	info = info_get(self->fd);
+	EXPECT_EQ(alert, info.alert_rx);
+	EXPECT_EQ(ITLS_ALERT_NONE, info.alert_tx);
+	/* RFC 8446 6.2: not answered. */
+	EXPECT_EQ(0, peer_recv(&self->peer, &rec));
+	close(self->fd);
+	self->fd = -1;
+	peer_free(&self->peer);
+}
+
+TEST_F_TIMEOUT(autonomous, fatal_alerts, 60)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(fatal_alerts); i++) {
+		one_fatal_alert(self, fatal_alerts[i]);
+		if (self->listener >= 0)
+			close(self->listener);
+		self->listener = -1;
+	}
+	EXPECT_EQ(sizeof(fatal_alerts), stat_get("RxAlert"));
+}
+
+TEST_F(autonomous, fatal_alert_wakes_a_reader)
+{
+	struct blocked b;
+
+	autonomous_begin(self);
+	blocked_start(&b, self, 10);
+	peer_alert(&self->peer, LEVEL_FATAL, ALERT_HANDSHAKE_FAILURE);
+	ASSERT_EQ(0, pthread_join(b.thread, NULL));
+	EXPECT_EQ(-1, b.got);
+	EXPECT_EQ(ECONNRESET, b.err);
+}
+
+TEST_F(autonomous, user_canceled_changes_nothing)
+{
+	autonomous_begin(self);
+	peer_alert(&self->peer, LEVEL_WARNING, ALERT_USER_CANCELED);
+	expect_nothing(self);
+	expect_talk(self);
+	EXPECT_EQ(ALERT_USER_CANCELED, info_get(self->fd).alert_rx);
+	peer_alert(&self->peer, LEVEL_WARNING, ALERT_CLOSE_NOTIFY);
+	arrived(self);
+	expect_eof(self->fd);
+	EXPECT_EQ(ALERT_CLOSE_NOTIFY, info_get(self->fd).alert_rx);
+}
+
+TEST_F(autonomous, close_notify_is_eof)
+{
+	autonomous_begin(self);
+	peer_send(&self->peer, REC_DATA, "bye", 3);
+	peer_alert(&self->peer, LEVEL_WARNING, ALERT_CLOSE_NOTIFY);
+	peer_send(&self->peer, REC_DATA, "ignored", 7);
+	arrived(self);
+	expect_data(self, "bye", 3);
+	expect_eof(self->fd);
+	EXPECT_EQ(1, stat_get("RxCloseNotify"));
+	/* RFC 8446 6.1: the other direction stays open. */
+	ASSERT_EQ(2, send(self->fd, "on", 2, 0));
+	expect_record(self, "on", 2);
+	ASSERT_EQ(0, shutdown(self->peer.fd, SHUT_WR));
+	ASSERT_NE(0, sock_poll(self->fd, POLLRDHUP, test_wait_ms()));
+	expect_eof(self->fd);
+	EXPECT_EQ(0, stat_get("RxTruncated"));
+}
+
+TEST_F(autonomous, fin_alone_is_truncation)
+{
+	autonomous_begin(self);
+	peer_send(&self->peer, REC_DATA, "cut", 3);
+	ASSERT_EQ(0, shutdown(self->peer.fd, SHUT_WR));
+	expect_data(self, "cut", 3);
+	EXPECT_ERRNO(ECONNRESET, recv(self->fd, SCRATCH(8), 8, 0));
+	EXPECT_ERRNO(ECONNRESET, recv(self->fd, SCRATCH(8), 8, 0));
+	EXPECT_EQ(1, stat_get("RxTruncated"));
+}
+
+/* ---- renegotiation (RFC 5246 7.2.2) ---------------------------------------------------- */
+
+/* What asks this role for another handshake, as the peer may. */
+static size_t ask_again(struct autonomous_data *self, uint8_t *out, size_t body)
+{
+	if (is_client(self)) {
+		memcpy(out, "\0\0\0\0", 4);
+		return 4;
+	}
+	out[0] = 1;
+	out[1] = 0;
+	out[2] = body >> 8;
+	out[3] = body;
+	fill_pattern(out + 4, body, 0);
+	return 4 + body;
+}
+
+static void expect_declined(struct autonomous_data *self)
+{
+	expect_alert_next(&self->peer, LEVEL_WARNING, ALERT_NO_RENEGOTIATION);
+	sock_wait_acked(self->fd);
+}
+
+TEST_F(autonomous, renegotiation_is_declined)
+{
+	uint8_t ask[256];
+	size_t len;
+	int i;
+
+	ONLY_12();
+	autonomous_begin(self);
+	len = ask_again(self, ask, 200);
+	for (i = 1; i <= 4; i++) {
+		peer_send(&self->peer, REC_HANDSHAKE, ask, len);
+		expect_nothing(self);
+		expect_declined(self);
+		expect_talk(self);
+		EXPECT_EQ(i, stat_get("TxNoRenegotiation"));
+		EXPECT_EQ(ALERT_NO_RENEGOTIATION, info_get(self->fd).alert_tx);
+	}
+	peer_send(&self->peer, REC_HANDSHAKE, ask, len);
+	expect_fatal(self, EPROTO, ALERT_UNEXPECTED_MESSAGE);
+	EXPECT_EQ(4, stat_get("TxNoRenegotiation"));
+}
+
+TEST_F(autonomous, renegotiation_asked_in_pieces)
+{
+	uint8_t ask[256];
+	size_t len, i;
+
+	ONLY_12();
+	autonomous_begin(self);
+	len = ask_again(self, ask, 60);
+	for (i = 0; i < len; i++) {
+		expect_silence(self);
+		peer_send(&self->peer, REC_HANDSHAKE, ask + i, 1);
+		expect_nothing(self);
+	}
+	expect_declined(self);
+	expect_silence(self);
+	expect_talk(self);
+	EXPECT_EQ(1, stat_get("TxNoRenegotiation"));
+}
+
+/* A ClientHello longer than a record, and than anybody keeps. */
+TEST_F(autonomous, renegotiation_asked_at_length)
+{
+	uint8_t *ask = malloc(65536);
+	size_t len, at, n;
+
+	ONLY_12();
+	ASSERT_TRUE(ask);
+	autonomous_begin(self);
+	len = ask_again(self, ask, 50000);
+	for (at = 0; at < len; at += n) {
+		n = len - at < REC_MAX ? len - at : REC_MAX;
+		peer_send(&self->peer, REC_HANDSHAKE, ask + at, n);
+	}
+	expect_nothing(self);
+	expect_declined(self);
+	expect_talk(self);
+	EXPECT_EQ(1, stat_get("TxNoRenegotiation"));
+	free(ask);
+}
+
+TEST_F(autonomous, renegotiation_asked_before_data)
+{
+	uint8_t ask[64];
+
+	ONLY_12();
+	autonomous_begin(self);
+	peer_send(&self->peer, REC_HANDSHAKE, ask, ask_again(self, ask, 40));
+	peer_send(&self->peer, REC_DATA, "data", 4);
+	arrived(self);
+	expect_data(self, "data", 4);
+	expect_declined(self);
+	expect_talk(self);
+}
+
+TEST_F(autonomous, renegotiation_asked_of_a_blocked_reader)
+{
+	struct blocked b;
+	uint8_t ask[64];
+
+	ONLY_12();
+	autonomous_begin(self);
+	blocked_start(&b, self, 4);
+	peer_send(&self->peer, REC_HANDSHAKE, ask, ask_again(self, ask, 40));
+	expect_declined(self);
+	peer_send(&self->peer, REC_DATA, "data", 4);
+	blocked_join(&b, "data", 4);
+}
+
+/* Four in one record are no more than four in four. */
+TEST_F(autonomous, renegotiation_asked_five_times_at_once)
+{
+	static struct peer_record rec;
+	uint8_t ask[256];
+	size_t len = 0;
+	int i, declined = 0;
+
+	ONLY_12();
+	autonomous_begin(self);
+	for (i = 0; i < 5; i++)
+		len += ask_again(self, ask + len, 10);
+	peer_send(&self->peer, REC_HANDSHAKE, ask, len);
+	expect_over(self->fd, EPROTO);
+	for (;;) {
+		ASSERT_EQ(1, peer_recv(&self->peer, &rec));
+		ASSERT_EQ(REC_ALERT, rec.type);
+		ASSERT_EQ(2, rec.len);
+		if (rec.data[0] == LEVEL_FATAL)
+			break;
+		EXPECT_EQ(ALERT_NO_RENEGOTIATION, rec.data[1]);
+		declined++;
+	}
+	EXPECT_EQ(ALERT_UNEXPECTED_MESSAGE, rec.data[1]);
+	EXPECT_LE(declined, 4);
+	EXPECT_EQ(0, peer_recv(&self->peer, &rec));
+}
+
+/* ---- close_notify: each way to the end -------------------------------------------------- */
+
+TEST_F(autonomous, close_says_goodbye)
+{
+	autonomous_begin(self);
+	ASSERT_EQ(4, send(self->fd, "last", 4, 0));
+	close(self->fd);
+	self->fd = -1;
+	expect_record(self, "last", 4);
+	expect_close_notify(&self->peer);
+	EXPECT_EQ(1, stat_get("TxCloseNotify"));
+}
+
+TEST_F(autonomous, shutdown_says_goodbye_once)
+{
+	autonomous_begin(self);
+	ASSERT_EQ(4, send(self->fd, "last", 4, 0));
+	ASSERT_EQ(0, shutdown(self->fd, SHUT_WR));
+	EXPECT_EQ(ALERT_CLOSE_NOTIFY, info_get(self->fd).alert_tx);
+	EXPECT_ERRNO(EPIPE, send(self->fd, "x", 1, MSG_NOSIGNAL));
+	shutdown(self->fd, SHUT_WR);
+	expect_record(self, "last", 4);
+	expect_close_notify(&self->peer);
+	peer_send(&self->peer, REC_DATA, "answer", 6);
+	expect_data(self, "answer", 6);
+	shutdown(self->fd, SHUT_RDWR);
+	close(self->fd);
+	self->fd = -1;
+	EXPECT_EQ(1, stat_get("TxCloseNotify"));
+}
+
+TEST_F(autonomous, shutdown_of_both_says_goodbye)
+{
+	autonomous_begin(self);
+	ASSERT_EQ(0, shutdown(self->fd, SHUT_RDWR));
+	expect_close_notify(&self->peer);
+}
+
+TEST_F(autonomous, shutdown_of_reading_says_nothing)
+{
+	autonomous_begin(self);
+	ASSERT_EQ(0, shutdown(self->fd, SHUT_RD));
+	ASSERT_EQ(2, send(self->fd, "on", 2, 0));
+	expect_record(self, "on", 2);
+	expect_silence(self);
+	EXPECT_EQ(0, stat_get("TxCloseNotify"));
+}
+
+TEST_F(autonomous, open_record_goes_before_goodbye)
+{
+	autonomous_begin(self);
+	ASSERT_EQ(4, send(self->fd, "open", 4, MSG_MORE));
+	close(self->fd);
+	self->fd = -1;
+	expect_record(self, "open", 4);
+	expect_close_notify(&self->peer);
+}
+
+TEST_F(autonomous, only_the_last_close_says_goodbye)
+{
+	int copy;
+
+	autonomous_begin(self);
+	copy = dup(self->fd);
+	ASSERT_LE(0, copy);
+	close(self->fd);
+	self->fd = copy;
+	expect_talk(self);
+	expect_silence(self);
+	close(self->fd);
+	self->fd = -1;
+	expect_close_notify(&self->peer);
+}
+
+/* All that send() took arrives, then close_notify; and nobody waits for it meanwhile. */
+static void end_while_full(struct autonomous_data *self, int (*end)(int fd))
+{
+	uint8_t *data = alloc_pattern(LOTS, 0), *got = malloc(LOTS);
+	int64_t start;
+	size_t sent;
+
+	ASSERT_TRUE(got);
+	autonomous_begin(self);
+	sent = fill_up(self, data, LOTS);
+	start = sock_now_ms();
+	ASSERT_EQ(0, end(self->fd));
+	EXPECT_LT(sock_now_ms() - start, test_wait_ms() / 4);
+	peer_recv_all(&self->peer, got, sent);
+	EXPECT_MEMEQ(data, got, sent);
+	expect_close_notify(&self->peer);
+	EXPECT_EQ(1, stat_get("TxCloseNotify"));
+	EXPECT_EQ(0, stat_get("TxLost"));
+	free(data);
+	free(got);
+}
+
+static int shut_write(int fd)
+{
+	return shutdown(fd, SHUT_WR);
+}
+
+static int shut_then_close(int fd)
+{
+	return shutdown(fd, SHUT_WR) ?: close(fd);
+}
+
+TEST_F(autonomous, close_while_full)
+{
+	end_while_full(self, close);
+	self->fd = -1;
+}
+
+TEST_F(autonomous, shutdown_while_full)
+{
+	end_while_full(self, shut_write);
+}
+
+TEST_F(autonomous, shutdown_and_close_while_full)
+{
+	end_while_full(self, shut_then_close);
+	self->fd = -1;
+}
+
+static void set_linger(int fd, int seconds)
+{
+	struct linger linger = { .l_onoff = 1, .l_linger = seconds };
+
+	ASSERT_EQ(0, setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)));
+}
+
+/* A program that lingers waits until the peer has it all, close_notify with it. */
+TEST_F(autonomous, close_with_linger)
+{
+	autonomous_begin(self);
+	ASSERT_EQ(4, send(self->fd, "last", 4, 0));
+	set_linger(self->fd, 10);
+	ASSERT_EQ(0, close(self->fd));
+	self->fd = -1;
+	/* Linger ended, so it is all here. */
+	EXPECT_EQ(POLLRDHUP, sock_poll(self->peer.fd, POLLRDHUP, 0) & POLLRDHUP);
+	expect_record(self, "last", 4);
+	expect_close_notify(&self->peer);
+}
+
+TEST_F(autonomous, close_with_linger_while_full)
+{
+	uint8_t *data = alloc_pattern(LOTS, 0);
+	struct peer_drain drain;
+	size_t sent;
+
+	autonomous_begin(self);
+	sent = fill_up(self, data, LOTS);
+	set_linger(self->fd, 10);
+	peer_drain_start(&drain, &self->peer, sent, 0);
+	ASSERT_EQ(0, close(self->fd));
+	self->fd = -1;
+	peer_drain_join(&drain);
+	expect_close_notify(&self->peer);
+	free(data);
+}
+
+TEST_F(autonomous, close_with_linger_zero_is_reset)
+{
+	autonomous_begin(self);
+	sock_reset(self->fd);
+	self->fd = -1;
+	ASSERT_NE(0, sock_poll(self->peer.fd, POLLHUP, test_wait_ms()));
+	EXPECT_ERRNO(ECONNRESET, recv(self->peer.fd, SCRATCH(8), 8, MSG_DONTWAIT));
+}
+
+/* The socket is held by a process alone that gets this signal. */
+static void end_of_process(struct autonomous_data *self, int signo)
+{
+	char go;
+	int ready[2], status;
+	pid_t pid;
+
+	autonomous_begin(self);
+	ASSERT_EQ(0, pipe(ready));
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		send(self->fd, "last", 4, 0);
+		send(self->fd, "open", 4, MSG_MORE);
+		if (write(ready[1], "!", 1) != 1 || !signo)
+			_exit(0);
+		for (;;)
+			pause();
+	}
+	close(self->fd);
+	self->fd = -1;
+	ASSERT_EQ(1, read(ready[0], &go, 1));
+	if (signo)
+		ASSERT_EQ(0, kill(pid, signo));
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	expect_record(self, "last", 4);
+	expect_record(self, "open", 4);
+	expect_close_notify(&self->peer);
+	EXPECT_EQ(1, stat_get("TxCloseNotify"));
+}
+
+TEST_F(autonomous, exit_says_goodbye)
+{
+	end_of_process(self, 0);
+}
+
+TEST_F(autonomous, killed_process_says_goodbye)
+{
+	end_of_process(self, SIGKILL);
+}
+
+TEST_F(autonomous, crashed_process_says_goodbye)
+{
+	end_of_process(self, SIGABRT);
+}
+
+/* Killed inside send(), which has room for nothing more. */
+TEST_F_TIMEOUT(autonomous, killed_while_sending, 60)
+{
+	uint8_t *data = alloc_pattern(LOTS, 0);
+	static struct peer_record rec;
+	size_t len = 0;
+	int status;
+	pid_t pid;
+
+	autonomous_begin(self);
+	fill_up(self, data, LOTS);
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		while (send(self->fd, data, 100000, 0) > 0)
+			;
+		_exit(0);
+	}
+	close(self->fd);
+	self->fd = -1;
+	/* It may have got there or not: either way it ends. */
+	ASSERT_EQ(0, kill(pid, SIGKILL));
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	for (;;) {
+		ASSERT_EQ(1, peer_recv(&self->peer, &rec));
+		if (rec.type != REC_DATA)
+			break;
+		len += rec.len;
+	}
+	EXPECT_LT(0, len);
+	alert_check(&rec, LEVEL_WARNING, ALERT_CLOSE_NOTIFY);
+	EXPECT_EQ(0, peer_recv(&self->peer, &rec));
+	free(data);
+}
+
+TEST_F(autonomous, no_goodbye_to_one_who_said_it_fatally)
+{
+	static struct peer_record rec;
+
+	autonomous_begin(self);
+	peer_alert(&self->peer, LEVEL_FATAL, ALERT_HANDSHAKE_FAILURE);
+	expect_over(self->fd, ECONNRESET);
+	close(self->fd);
+	self->fd = -1;
+	EXPECT_EQ(0, peer_recv(&self->peer, &rec));
+	EXPECT_EQ(0, stat_get("TxCloseNotify"));
+}
+
+TEST_F(autonomous, no_goodbye_after_a_fatal_alert)
+{
+	autonomous_begin(self);
+	peer_send(&self->peer, 99, "?", 1);
+	expect_over(self->fd, EPROTO);
+	shutdown(self->fd, SHUT_WR);
+	close(self->fd);
+	self->fd = -1;
+	expect_alert(&self->peer, LEVEL_FATAL, ALERT_UNEXPECTED_MESSAGE);
+	EXPECT_EQ(0, stat_get("TxCloseNotify"));
+}
+
+/* Data that was taken goes first, then the alert; the reader has its error meanwhile. */
+TEST_F(autonomous, fatal_alert_while_full)
+{
+	uint8_t *data = alloc_pattern(LOTS, 0), *got = malloc(LOTS);
+	int64_t start;
+	size_t sent;
+
+	ASSERT_TRUE(got);
+	autonomous_begin(self);
+	sent = fill_up(self, data, LOTS);
+	peer_send(&self->peer, 99, "?", 1);
+	arrived(self);
+	start = sock_now_ms();
+	EXPECT_ERRNO(EPROTO, recv(self->fd, SCRATCH(8), 8, 0));
+	EXPECT_LT(sock_now_ms() - start, test_wait_ms() / 4);
+	peer_recv_all(&self->peer, got, sent);
+	EXPECT_MEMEQ(data, got, sent);
+	expect_alert(&self->peer, LEVEL_FATAL, ALERT_UNEXPECTED_MESSAGE);
+	free(data);
+	free(got);
+}
+
+/* Nor does a warning wait, or go before data that was there; at the latest it goes before what comes. */
+TEST_F(autonomous, renegotiation_declined_while_full)
+{
+	uint8_t *data = alloc_pattern(LOTS, 0), ask[64];
+	static struct peer_record rec;
+	size_t sent, got = 0;
+	int warnings = 0, last = 0;
+
+	ONLY_12();
+	autonomous_begin(self);
+	sent = fill_up(self, data, LOTS);
+	peer_send(&self->peer, REC_HANDSHAKE, ask, ask_again(self, ask, 40));
+	expect_nothing(self);
+	while (got <= sent) {
+		if (got == sent && !last)
+			last = send(self->fd, data + sent, 1, 0);
+		ASSERT_EQ(1, peer_recv(&self->peer, &rec));
+		if (rec.type == REC_ALERT) {
+			alert_check(&rec, LEVEL_WARNING, ALERT_NO_RENEGOTIATION);
+			warnings++;
+			continue;
+		}
+		ASSERT_MEMEQ(data + got, rec.data, rec.len);
+		got += rec.len;
+	}
+	EXPECT_EQ(1, last);
+	EXPECT_EQ(1, warnings);
+	expect_talk(self);
+	free(data);
+}
