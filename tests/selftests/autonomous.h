@@ -365,4 +365,29 @@ static inline void expect_rekeys(struct autonomous_data *self, uint32_t tx, uint
 	EXPECT_EQ(rx, stat_get("RxRekey"));
 }
 
+/* Sends @nr records of @len bytes; each @every ones are followed by another key, all but the last. */
+static inline void expect_rhythm(struct autonomous_data *self, size_t len, int nr,
+				 int every)
+{
+	uint8_t *data = alloc_pattern(len, 0);
+	int i;
+
+	for (i = 0; i < nr; i++)
+		ASSERT_EQ((ssize_t)len, send(self->fd, data, len, 0));
+	for (i = 0; i < nr; i++) {
+		if (i && i % every == 0)
+			expect_update(self, UPDATE_NOT_REQUESTED);
+		expect_record(self, data, len);
+	}
+	expect_silence(self);
+	expect_rekeys(self, (nr - 1) / every, 0);
+	free(data);
+}
+
+/* Asks for another key of the socket's, as an administrator does. */
+static inline void rekey(struct autonomous_data *self, bool ask_peer)
+{
+	ASSERT_EQ(0, itls_nl_rekey(self->agent.nl, info_get(self->fd).id, ask_peer));
+}
+
 #endif

@@ -19,11 +19,6 @@
 /* What one KeyUpdate takes on the wire: header, message, type, tag. */
 #define UPDATE_WIRE (REC_HEADER + UPDATE_LEN + 1 + 16)
 
-static void rekey(struct autonomous_data *self, bool ask_peer)
-{
-	ASSERT_EQ(0, itls_nl_rekey(self->agent.nl, info_get(self->fd).id, ask_peer));
-}
-
 static int unsent(struct autonomous_data *self)
 {
 	int n;
@@ -504,24 +499,6 @@ TEST_F(autonomous, recvmsg_sees_data_alone)
 }
 
 /* ---- out ---------------------------------------------------------------------------- */
-
-/* Sends @nr records of @len bytes; each @every ones are followed by another key, all but the last. */
-static void expect_rhythm(struct autonomous_data *self, size_t len, int nr, int every)
-{
-	uint8_t *data = alloc_pattern(len, 0);
-	int i;
-
-	for (i = 0; i < nr; i++)
-		ASSERT_EQ((ssize_t)len, send(self->fd, data, len, 0));
-	for (i = 0; i < nr; i++) {
-		if (i && i % every == 0)
-			expect_update(self, UPDATE_NOT_REQUESTED);
-		expect_record(self, data, len);
-	}
-	expect_silence(self);
-	expect_rekeys(self, (nr - 1) / every, 0);
-	free(data);
-}
 
 TEST_F(autonomous, key_is_changed_after_records)
 {

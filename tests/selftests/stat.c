@@ -62,6 +62,7 @@ void stat_wait_idle(void)
 
 static const char *const params[] = {
 	"handshake_timeout_ms", "max_pending", "max_pending_per_listener",
+	"rekey_records", "rekey_bytes", "limit_records",
 };
 
 static long originals[sizeof(params) / sizeof(*params)];
