@@ -1,0 +1,601 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * ITLS_AUTONOMOUS and ITLS_CONNECT: what each refuses, that what was refused
+ * changed nothing, and what a socket lets nobody see or do afterwards.
+ */
+#define _GNU_SOURCE
+#include <poll.h>
+#include <sys/mman.h>
+
+#include "agent.h"
+#include "ktls.h"
+#include "stat.h"
+
+#define CHACHA_VARIANT(name, v)						\
+	FIXTURE_VARIANT_ADD(ktls, name) {				\
+		.version = v, .cipher = TLS_CIPHER_CHACHA20_POLY1305, .family = AF_INET, \
+	}
+CHACHA_VARIANT(tls12_chacha, TLS_1_2_VERSION);
+CHACHA_VARIANT(tls13_chacha, TLS_1_3_VERSION);
+
+static const uint8_t key_update[5] = { 24, 0, 0, 1, 0 };
+
+static bool is_13(const struct ktls_data *self)
+{
+	return self->tx.info.version == TLS_1_3_VERSION;
+}
+
+static void good(struct ktls_data *self, struct itls_autonomous *a)
+{
+	autonomous_init(a, ITLS_ROLE_SERVER, &self->tx, &self->rx);
+}
+
+static int become(struct ktls_data *self)
+{
+	struct itls_autonomous a;
+
+	good(self, &a);
+	return autonomous_set(self->fd, &a);
+}
+
+static int key_get(int fd, int opt)
+{
+	uint8_t buf[128];
+	socklen_t len = sizeof(struct tls_crypto_info);
+
+	return getsockopt(fd, SOL_TLS, opt, buf, &len);
+}
+
+/* Still under the kTLS ABI, and in order. */
+static void expect_unchanged(struct ktls_data *self)
+{
+	uint8_t buf[16], type;
+
+	EXPECT_EQ(ITLS_ROLE_KTLS, info_get(self->fd).role);
+	EXPECT_EQ(0, key_get(self->fd, TLS_TX));
+	EXPECT_EQ(0, key_get(self->fd, TLS_RX));
+	ASSERT_EQ(2, send_typed(self->fd, "HS", 2, REC_HANDSHAKE, 0));
+	expect_record(self, REC_HANDSHAKE, "HS", 2);
+	peer_send(&self->peer, REC_HANDSHAKE, "hs", 2);
+	ASSERT_EQ(2, recv_typed(self->fd, buf, sizeof(buf), &type, 0));
+	EXPECT_EQ(REC_HANDSHAKE, type);
+}
+
+static void expect_talk(struct ktls_data *self)
+{
+	peer_send(&self->peer, REC_DATA, "ping", 4);
+	expect_data(self, "ping", 4);
+	ASSERT_EQ(4, send(self->fd, "pong", 4, 0));
+	expect_record(self, REC_DATA, "pong", 4);
+}
+
+/* ---- ITLS_AUTONOMOUS: refused -------------------------------------------------------- */
+
+TEST_F(ktls, wrong_length)
+{
+	struct { struct itls_autonomous a; uint8_t more[16]; } big = {};
+	socklen_t len;
+
+	good(self, &big.a);
+	for (len = 0; len <= sizeof(big); len++)
+		if (len != sizeof(big.a))
+			EXPECT_ERRNO(EINVAL, setsockopt(self->fd, SOL_TLS, ITLS_AUTONOMOUS, &big, len));
+	expect_unchanged(self);
+}
+
+TEST_F(ktls, wrong_role)
+{
+	struct itls_autonomous a;
+	int role;
+
+	for (role = 0; role < 256; role++) {
+		good(self, &a);
+		a.role = role;
+		if (role != ITLS_ROLE_SERVER && role != ITLS_ROLE_CLIENT)
+			EXPECT_ERRNO(EINVAL, autonomous_set(self->fd, &a));
+	}
+	expect_unchanged(self);
+}
+
+TEST_F(ktls, wrong_reserved)
+{
+	struct itls_autonomous a;
+	size_t i;
+
+	for (i = 0; i < sizeof(a.reserved); i++) {
+		good(self, &a);
+		a.reserved[i] = 1;
+		EXPECT_ERRNO(EINVAL, autonomous_set(self->fd, &a));
+	}
+	expect_unchanged(self);
+}
+
+TEST_F(ktls, wrong_secret_length)
+{
+	struct itls_autonomous a;
+	int len;
+
+	for (len = 0; len < 256; len++) {
+		good(self, &a);
+		if (len == a.secret_len)
+			continue;
+		a.secret_len = len;
+		EXPECT_ERRNO(EINVAL, autonomous_set(self->fd, &a));
+	}
+	expect_unchanged(self);
+}
+
+TEST_F(ktls, wrong_address)
+{
+	void *nowhere = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	ASSERT_NE(MAP_FAILED, nowhere);
+	EXPECT_ERRNO(EFAULT, autonomous_set(self->fd, nowhere));
+	expect_unchanged(self);
+}
+
+TEST_F(ktls, listener_is_not_connected)
+{
+	struct itls_autonomous a;
+	struct itls_connect c;
+	int fd = sock_listen(variant->family);
+
+	good(self, &a);
+	listener_require(fd);
+	EXPECT_ERRNO(ENOTCONN, autonomous_set(fd, &a));
+	connect_init(&c, "default", "server.test");
+	EXPECT_ERRNO(ENOTCONN, connect_set(fd, &c));
+	close(fd);
+}
+
+TEST_F(ktls, plain_tcp_has_no_such_option)
+{
+	struct itls_autonomous a;
+	struct itls_connect c;
+	int fd[2];
+
+	sock_pair(variant->family, fd);
+	good(self, &a);
+	EXPECT_EQ(-1, autonomous_set(fd[0], &a));
+	connect_init(&c, "default", "server.test");
+	EXPECT_EQ(-1, connect_set(fd[0], &c));
+	close(fd[0]);
+	close(fd[1]);
+}
+
+/* Each direction needs its key. */
+TEST_F(ktls, key_is_missing)
+{
+	struct itls_autonomous a;
+	int fd[2];
+
+	good(self, &a);
+	sock_pair(variant->family, fd);
+	ulp_require(fd[0]);
+	ulp_require(fd[1]);
+	EXPECT_ERRNO(EBUSY, autonomous_set(fd[0], &a));
+	ASSERT_EQ(0, key_set(fd[0], TLS_TX, &self->tx));
+	EXPECT_ERRNO(EBUSY, autonomous_set(fd[0], &a));
+	ASSERT_EQ(0, key_set(fd[1], TLS_RX, &self->rx));
+	EXPECT_ERRNO(EBUSY, autonomous_set(fd[1], &a));
+	EXPECT_EQ(ITLS_ROLE_KTLS, info_get(fd[0]).role);
+	ASSERT_EQ(0, key_set(fd[0], TLS_RX, &self->rx));
+	EXPECT_EQ(0, autonomous_set(fd[0], &a));
+	close(fd[0]);
+	close(fd[1]);
+}
+
+TEST_F(ktls, record_is_open)
+{
+	ASSERT_EQ(4, send(self->fd, "open", 4, MSG_MORE));
+	EXPECT_ERRNO(EBUSY, become(self));
+	ASSERT_EQ(2, send(self->fd, "ed", 2, 0));
+	expect_record(self, REC_DATA, "opened", 6);
+	ASSERT_EQ(0, become(self));
+	expect_talk(self);
+}
+
+TEST_F(ktls, record_is_read_in_part)
+{
+	char c;
+
+	peer_send(&self->peer, REC_DATA, "abc", 3);
+	arrived(self);
+	ASSERT_EQ(1, recv(self->fd, &c, 1, 0));
+	EXPECT_ERRNO(EBUSY, become(self));
+	expect_data(self, "bc", 2);
+	ASSERT_EQ(0, become(self));
+	expect_talk(self);
+}
+
+TEST_F(ktls, record_was_looked_at)
+{
+	uint8_t buf[8], type;
+
+	peer_send(&self->peer, REC_HANDSHAKE, "HS", 2);
+	ASSERT_EQ(2, recv_typed(self->fd, buf, sizeof(buf), &type, MSG_PEEK));
+	EXPECT_ERRNO(EBUSY, become(self));
+	ASSERT_EQ(2, recv_typed(self->fd, buf, sizeof(buf), &type, 0));
+	ASSERT_EQ(0, become(self));
+	expect_talk(self);
+}
+
+TEST_F(ktls, key_is_due)
+{
+	union peer_info next = self->rx;
+	uint8_t buf[8], type;
+
+	if (!is_13(self))
+		SKIP("TLS 1.2 has no KeyUpdate");
+	peer_send(&self->peer, REC_HANDSHAKE, key_update, sizeof(key_update));
+	peer_key_next(&self->peer.tx);
+	ASSERT_EQ((ssize_t)sizeof(key_update), recv_typed(self->fd, buf, sizeof(buf), &type, 0));
+	EXPECT_ERRNO(EBUSY, become(self));
+	peer_info_update(&next);
+	ASSERT_EQ(0, key_set(self->fd, TLS_RX, &next));
+	self->rx = next;
+	ASSERT_EQ(0, become(self));
+	peer_send_update(&self->peer, UPDATE_NOT_REQUESTED);
+	expect_talk(self);
+}
+
+TEST_F(ktls, once_is_enough)
+{
+	struct itls_autonomous a;
+
+	good(self, &a);
+	ASSERT_EQ(0, autonomous_set(self->fd, &a));
+	EXPECT_ERRNO(EPERM, autonomous_set(self->fd, &a));
+	a.role = ITLS_ROLE_CLIENT;
+	EXPECT_ERRNO(EPERM, autonomous_set(self->fd, &a));
+	EXPECT_EQ(ITLS_ROLE_SERVER, info_get(self->fd).role);
+	expect_talk(self);
+}
+
+/* ---- afterwards ---------------------------------------------------------------------------- */
+
+TEST_F(ktls, roles)
+{
+	static const uint8_t roles[] = { ITLS_ROLE_SERVER, ITLS_ROLE_CLIENT };
+	struct itls_autonomous a;
+	struct itls_info info;
+	int fd[2], i;
+
+	for (i = 0; i < 2; i++) {
+		sock_pair(variant->family, fd);
+		ulp_require(fd[0]);
+		ASSERT_EQ(0, key_set(fd[0], TLS_TX, &self->tx));
+		ASSERT_EQ(0, key_set(fd[0], TLS_RX, &self->rx));
+		autonomous_init(&a, roles[i], &self->tx, &self->rx);
+		ASSERT_EQ(0, autonomous_set(fd[0], &a));
+		info = info_get(fd[0]);
+		EXPECT_EQ(roles[i], info.role);
+		EXPECT_EQ(ITLS_STATE_ESTABLISHED, info.state);
+		EXPECT_EQ(variant->version, info.version);
+		EXPECT_EQ(0, info.tx_rekeys);
+		EXPECT_EQ(0, info.rx_rekeys);
+		EXPECT_EQ(ITLS_VERIFY_NONE, info.verify);
+		EXPECT_EQ(ITLS_ALERT_NONE, info.alert_tx);
+		close(fd[0]);
+		close(fd[1]);
+	}
+}
+
+TEST_F(ktls, keys_are_the_kernels)
+{
+	union peer_info key = self->tx;
+	uint8_t buf[512];
+	socklen_t len;
+
+	ASSERT_EQ(0, become(self));
+	EXPECT_ERRNO(EPERM, key_set(self->fd, TLS_TX, &self->tx));
+	EXPECT_ERRNO(EPERM, key_set(self->fd, TLS_RX, &self->rx));
+	if (is_13(self))
+		peer_info_update(&key);
+	EXPECT_ERRNO(EPERM, key_set(self->fd, TLS_TX, &key));
+	EXPECT_ERRNO(EPERM, key_get(self->fd, TLS_TX));
+	EXPECT_ERRNO(EPERM, key_get(self->fd, TLS_RX));
+	len = peer_info_size(&self->tx);
+	EXPECT_ERRNO(EPERM, getsockopt(self->fd, SOL_TLS, TLS_TX, buf, &len));
+	/* Nor can secrets be read. */
+	len = sizeof(struct itls_autonomous);
+	EXPECT_EQ(-1, getsockopt(self->fd, SOL_TLS, ITLS_AUTONOMOUS, buf, &len));
+	len = sizeof(buf);
+	EXPECT_EQ(-1, getsockopt(self->fd, SOL_TLS, ITLS_CONNECT, buf, &len));
+	expect_talk(self);
+}
+
+/* Nothing of the keys is in what ITLS_INFO fills in. */
+TEST_F(ktls, info_has_no_secrets)
+{
+	struct itls_info info;
+
+	ASSERT_EQ(0, become(self));
+	info = info_get(self->fd);
+	if (is_13(self)) {
+		EXPECT_FALSE(memmem(&info, sizeof(info), self->tx.secret + 4, 8));
+		EXPECT_FALSE(memmem(&info, sizeof(info), self->rx.secret + 4, 8));
+	}
+}
+
+TEST_F(ktls, types_are_the_kernels)
+{
+	ASSERT_EQ(0, become(self));
+	EXPECT_ERRNO(EPERM, send_typed(self->fd, key_update, 5, REC_HANDSHAKE, 0));
+	EXPECT_ERRNO(EPERM, send_typed(self->fd, "\1\0", 2, REC_ALERT, 0));
+	EXPECT_ERRNO(EPERM, send_typed(self->fd, "?", 1, 99, 0));
+	expect_talk(self);
+	peer_expect_silence(&self->peer, self->fd);
+}
+
+/* Records sent before and those after are one stream. */
+TEST_F(ktls, stream_goes_on)
+{
+	int i;
+
+	for (i = 0; i < 10; i++)
+		expect_talk(self);
+	ASSERT_EQ(0, become(self));
+	for (i = 0; i < 10; i++)
+		expect_talk(self);
+	EXPECT_EQ(80, info_get(self->fd).tx_bytes);
+}
+
+/* What arrived before, and nobody has looked at, is read by the new rules. */
+TEST_F(ktls, what_waits_unseen)
+{
+	peer_send(&self->peer, REC_DATA, "early", 5);
+	if (is_13(self))
+		peer_send_update(&self->peer, UPDATE_NOT_REQUESTED);
+	peer_send(&self->peer, REC_DATA, "late", 4);
+	arrived(self);
+	ASSERT_EQ(0, become(self));
+	expect_data(self, "earlylate", 9);
+	peer_alert(&self->peer, 1, 0);
+	EXPECT_EQ(0, recv(self->fd, SCRATCH(8), 8, 0));
+}
+
+/* A close_notify at the end is the difference that a program must know of. */
+TEST_F(ktls, close_notify_is_the_kernels)
+{
+	ASSERT_EQ(0, become(self));
+	close(self->fd);
+	self->fd = -1;
+	expect_record(self, REC_ALERT, "\1\0", 2);
+}
+
+/* ---- ITLS_CONNECT: refused ------------------------------------------------------------------ */
+
+struct refused {
+	int fd[2];
+	struct itls_connect c;
+	struct agent agent;
+};
+
+static void refused_open(struct refused *r, int family)
+{
+	agent_open(&r->agent);
+	sock_pair(family, r->fd);
+	ulp_require(r->fd[0]);
+	connect_init(&r->c, "default", "server.test");
+}
+
+/* The socket is as it was: plain TCP, and a good request is taken. */
+static void refused_close(struct refused *r)
+{
+	char c;
+
+	EXPECT_EQ(ITLS_STATE_NONE, info_get(r->fd[0]).state);
+	EXPECT_EQ(0, stat_get("HandshakeSubmitted"));
+	ASSERT_EQ(1, send(r->fd[0], "p", 1, 0));
+	ASSERT_EQ(1, recv(r->fd[1], &c, 1, 0));
+	connect_init(&r->c, "default", "server.test");
+	sock_nonblock(r->fd[0], true);
+	EXPECT_ERRNO(EINPROGRESS, connect_set(r->fd[0], &r->c));
+	close(r->fd[0]);
+	close(r->fd[1]);
+	agent_close(&r->agent);
+}
+
+TEST_F(ktls, connect_wrong_size)
+{
+	struct refused r;
+	socklen_t len;
+
+	refused_open(&r, variant->family);
+	for (len = 0; len < sizeof(r.c); len += 7)
+		EXPECT_ERRNO(EINVAL, setsockopt(r.fd[0], SOL_TLS, ITLS_CONNECT, &r.c, len));
+	r.c.size = 0;
+	EXPECT_ERRNO(EINVAL, connect_set(r.fd[0], &r.c));
+	r.c.size = sizeof(r.c) - 1;
+	EXPECT_ERRNO(EINVAL, connect_set(r.fd[0], &r.c));
+	r.c.size = sizeof(r.c) + 1;
+	EXPECT_ERRNO(EINVAL, connect_set(r.fd[0], &r.c));
+	refused_close(&r);
+}
+
+TEST_F(ktls, connect_wrong_profile)
+{
+	static const char *const bad[] = { "", " ", "a b", "a/b", "\n", "\xc3\xa4", "a\x7f", "a:b" };
+	struct refused r;
+	size_t i;
+
+	refused_open(&r, variant->family);
+	for (i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		connect_init(&r.c, bad[i], "server.test");
+		EXPECT_ERRNO(EINVAL, connect_set(r.fd[0], &r.c));
+	}
+	/* No NUL. */
+	memset(r.c.profile, 'p', sizeof(r.c.profile));
+	EXPECT_ERRNO(EINVAL, connect_set(r.fd[0], &r.c));
+	refused_close(&r);
+}
+
+TEST_F(ktls, connect_wrong_name)
+{
+	static const char *const bad[] = { "", "\n", "a\nb", "server.test\r", "\x7f", "a\tb", "\1" };
+	struct refused r;
+	size_t i;
+
+	refused_open(&r, variant->family);
+	for (i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		connect_init(&r.c, "default", bad[i]);
+		EXPECT_ERRNO(EINVAL, connect_set(r.fd[0], &r.c));
+	}
+	memset(r.c.server_name, 'n', sizeof(r.c.server_name));
+	EXPECT_ERRNO(EINVAL, connect_set(r.fd[0], &r.c));
+	refused_close(&r);
+}
+
+TEST_F(ktls, connect_half_a_pair)
+{
+	struct refused r;
+
+	refused_open(&r, variant->family);
+	r.c.cert = (uintptr_t)"pem";
+	r.c.cert_len = 3;
+	EXPECT_ERRNO(EINVAL, connect_set(r.fd[0], &r.c));
+	connect_init(&r.c, "default", "server.test");
+	r.c.key = (uintptr_t)"pem";
+	r.c.key_len = 3;
+	EXPECT_ERRNO(EINVAL, connect_set(r.fd[0], &r.c));
+	refused_close(&r);
+}
+
+TEST_F(ktls, connect_too_much_pem)
+{
+	uint8_t *pem = alloc_pattern(ITLS_PEM_MAX + 1, 0);
+	struct refused r;
+
+	refused_open(&r, variant->family);
+	r.c.ca = (uintptr_t)pem;
+	r.c.ca_len = ITLS_PEM_MAX + 1;
+	EXPECT_ERRNO(EMSGSIZE, connect_set(r.fd[0], &r.c));
+	r.c.ca_len = UINT32_MAX;
+	EXPECT_ERRNO(EMSGSIZE, connect_set(r.fd[0], &r.c));
+	r.c.ca_len = 0;
+	r.c.cert = (uintptr_t)pem;
+	r.c.key = (uintptr_t)pem;
+	r.c.cert_len = ITLS_PEM_MAX + 1;
+	r.c.key_len = 1;
+	EXPECT_ERRNO(EMSGSIZE, connect_set(r.fd[0], &r.c));
+	r.c.cert_len = 1;
+	r.c.key_len = ITLS_PEM_MAX + 1;
+	EXPECT_ERRNO(EMSGSIZE, connect_set(r.fd[0], &r.c));
+	refused_close(&r);
+	free(pem);
+}
+
+TEST_F(ktls, connect_wrong_address)
+{
+	void *nowhere = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct refused r;
+
+	ASSERT_NE(MAP_FAILED, nowhere);
+	refused_open(&r, variant->family);
+	EXPECT_ERRNO(EFAULT, connect_set(r.fd[0], nowhere));
+	r.c.ca = (uintptr_t)nowhere;
+	r.c.ca_len = 100;
+	EXPECT_ERRNO(EFAULT, connect_set(r.fd[0], &r.c));
+	r.c.ca = 0;
+	EXPECT_ERRNO(EFAULT, connect_set(r.fd[0], &r.c));
+	r.c.ca_len = 0;
+	r.c.cert = (uintptr_t)"pem";
+	r.c.cert_len = 3;
+	r.c.key = (uintptr_t)nowhere;
+	r.c.key_len = 3;
+	EXPECT_ERRNO(EFAULT, connect_set(r.fd[0], &r.c));
+	refused_close(&r);
+}
+
+TEST_F(ktls, connect_after_shutdown)
+{
+	struct refused r;
+
+	refused_open(&r, variant->family);
+	ASSERT_EQ(0, shutdown(r.fd[0], SHUT_WR));
+	EXPECT_ERRNO(ENOTCONN, connect_set(r.fd[0], &r.c));
+	close(r.fd[0]);
+	close(r.fd[1]);
+	agent_close(&r.agent);
+}
+
+TEST_F(ktls, connect_after_reset)
+{
+	struct refused r;
+
+	refused_open(&r, variant->family);
+	sock_reset(r.fd[1]);
+	ASSERT_NE(0, sock_poll(r.fd[0], POLLHUP, test_wait_ms()));
+	EXPECT_ERRNO(ENOTCONN, connect_set(r.fd[0], &r.c));
+	close(r.fd[0]);
+	agent_close(&r.agent);
+}
+
+/* A socket that has keys is no client any more. */
+TEST_F(ktls, connect_with_keys)
+{
+	struct itls_connect c;
+	int fd[2];
+
+	connect_init(&c, "default", "server.test");
+	EXPECT_ERRNO(EBUSY, connect_set(self->fd, &c));
+	expect_unchanged(self);
+	ASSERT_EQ(0, become(self));
+	EXPECT_ERRNO(EBUSY, connect_set(self->fd, &c));
+	expect_talk(self);
+	sock_pair(variant->family, fd);
+	ulp_require(fd[0]);
+	ulp_require(fd[1]);
+	ASSERT_EQ(0, key_set(fd[0], TLS_TX, &self->tx));
+	EXPECT_ERRNO(EBUSY, connect_set(fd[0], &c));
+	ASSERT_EQ(0, key_set(fd[1], TLS_RX, &self->rx));
+	EXPECT_ERRNO(EBUSY, connect_set(fd[1], &c));
+	close(fd[0]);
+	close(fd[1]);
+}
+
+/* An accepted one has its handshake, under way or done. */
+TEST_F(ktls, connect_on_a_servers_socket)
+{
+	int listener = sock_listen(variant->family), fd, client;
+	struct itls_autonomous a;
+	struct itls_connect c;
+	struct agent agent;
+
+	good(self, &a);
+	agent_open(&agent);
+	listener_require(listener);
+	ASSERT_EQ(0, setsockopt(listener, SOL_TLS, ITLS_LISTEN, "server", 6));
+	client = sock_connect(listener);
+	fd = sock_accept(listener);
+	connect_init(&c, "default", "server.test");
+	EXPECT_ERRNO(EBUSY, connect_set(fd, &c));
+	EXPECT_ERRNO(EPERM, autonomous_set(fd, &a));
+	agent_establish(&agent, &self->tx, &self->rx);
+	EXPECT_ERRNO(EBUSY, connect_set(fd, &c));
+	EXPECT_ERRNO(EPERM, autonomous_set(fd, &a));
+	close(fd);
+	close(client);
+	close(listener);
+	agent_close(&agent);
+}
+
+TEST_F(ktls, keys_while_pending)
+{
+	struct itls_autonomous a;
+	struct refused r;
+
+	good(self, &a);
+	refused_open(&r, variant->family);
+	sock_nonblock(r.fd[0], true);
+	ASSERT_ERRNO(EINPROGRESS, connect_set(r.fd[0], &r.c));
+	EXPECT_ERRNO(EPERM, key_set(r.fd[0], TLS_TX, &self->tx));
+	EXPECT_ERRNO(EPERM, key_set(r.fd[0], TLS_RX, &self->rx));
+	EXPECT_ERRNO(EPERM, key_get(r.fd[0], TLS_TX));
+	EXPECT_ERRNO(EPERM, autonomous_set(r.fd[0], &a));
+	EXPECT_EQ(ITLS_STATE_PENDING, info_get(r.fd[0]).state);
+	close(r.fd[0]);
+	close(r.fd[1]);
+	agent_close(&r.agent);
+}
