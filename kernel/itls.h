@@ -424,7 +424,7 @@ int itls_update_before_data(struct sock *sk, struct itls_ctx *ctx, size_t len);
 int itls_update_ask(struct sock *sk, struct itls_ctx *ctx, bool peer);
 void itls_update_answer(struct sock *sk, struct itls_ctx *ctx);
 int itls_update_rx(struct sock *sk, struct itls_ctx *ctx);
-int itls_update_count_rx(struct sock *sk, struct itls_ctx *ctx);
+void itls_update_count_rx(struct itls_ctx *ctx);
 bool itls_update_is_over(const struct itls_cipher *c);
 
 /* ---- request.c, channel.c, listen.c, connect.c: the handshake ---------- */

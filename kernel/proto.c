@@ -305,7 +305,9 @@ static void itls_proto_close(struct sock *sk, long timeout)
 	if (ctx->listens)
 		stop_listening(sk, base);
 	lock_sock(sk);
-	itls_control_close(sk, ctx);
+	/* A reset is no goodbye: the peer must not take it for the end. */
+	if (!sock_flag(sk, SOCK_LINGER) || sk->sk_lingertime)
+		itls_control_close(sk, ctx);
 	/* TCP would answer unread bytes with a reset, and kill our alert. */
 	if (ctx->rx && itls_ctx_is_managed(ctx) && itls_rx_drain(sk, ctx))
 		reset_on_close(sk);

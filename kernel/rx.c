@@ -254,13 +254,16 @@ static int rx_take_managed(struct sock *sk, struct itls_ctx *ctx,
 {
 	struct itls_rx *rx = ctx->rx;
 	u8 type = itls_plain(skb)->type;
+	int err = 0;
 
 	if (itls_message_is_open(rx) && type != ITLS_TYPE_HANDSHAKE &&
 	    itls_record_is_13(&rx->cipher.record))
 		return itls_control_fatal(sk, ctx, -EPROTO);
-	if (type == ITLS_TYPE_DATA)
-		return 0;
-	return itls_control_record(sk, ctx, type, skb);
+	if (type != ITLS_TYPE_DATA)
+		err = itls_control_record(sk, ctx, type, skb);
+	if (!err)
+		itls_update_count_rx(ctx);
+	return err;
 }
 
 /*
@@ -305,9 +308,10 @@ static int rx_next(struct sock *sk, struct itls_ctx *ctx)
 			return itls_frame_stash(sk, rx, &f);
 		return 0;
 	}
-	err = itls_ctx_is_managed(ctx) ? itls_update_count_rx(sk, ctx) : 0;
-	if (err)
-		return err;
+	if (itls_ctx_is_managed(ctx) && itls_update_is_over(&rx->cipher)) {
+		itls_control_expire(sk, ctx);
+		return rx->err;
+	}
 	err = itls_frame_open(sk, ctx, &f, &skb);
 	if (err)
 		return err == -ENOMEM ? err : itls_control_fatal(sk, ctx, err);

@@ -194,29 +194,20 @@ int itls_update_rx(struct sock *sk, struct itls_ctx *ctx)
 }
 
 /**
- * itls_update_count_rx() - may another record be opened with this key?
- * @sk: socket, locked
- * @ctx: its context, with a receiving direction
+ * itls_update_count_rx() - a record was opened
+ * @ctx: autonomous, its socket locked
  *
  * Asks the peer for another key when this one has served as long as ours may.
- *
- * Return: 0, or -EKEYEXPIRED when it has served too long and the connection
- * was ended.
  */
-int itls_update_count_rx(struct sock *sk, struct itls_ctx *ctx)
+void itls_update_count_rx(struct itls_ctx *ctx)
 {
 	struct itls_rx *rx = ctx->rx;
 	struct itls_tx *tx = ctx->tx;
 
-	if (itls_update_is_over(&rx->cipher)) {
-		itls_control_expire(sk, ctx);
-		return -EKEYEXPIRED;
-	}
-	if (rx->secret.len && !rx->update_asked &&
-	    rx->cipher.record.seq >= tx->update.max_records) {
-		rx->update_asked = true;
-		tx->update.due = true;
-		tx->update.ask = true;
-	}
-	return 0;
+	if (!rx->secret.len || rx->update_due || rx->update_asked ||
+	    rx->cipher.record.seq < tx->update.max_records)
+		return;
+	rx->update_asked = true;
+	tx->update.due = true;
+	tx->update.ask = true;
 }

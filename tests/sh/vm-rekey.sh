@@ -14,7 +14,21 @@ make_files() {
 	mkdir -p "$tmp/www"
 	head -c $size /dev/urandom >"$tmp/www/file"
 	echo small >"$tmp/www/small"
+	# More than TCP's buffers hold: whoever reads it slowly is served as long.
+	head -c $((16 * size)) /dev/urandom >"$tmp/www/large"
 }
+
+# begin_download SPEED: $client reads the large file, and is the only one.
+begin_download() {
+	all_gone || return 1
+	rm -f "$tmp/got"
+	curl -sS --max-time 240 --cacert "$ca" --tlsv1.3 --limit-rate "$1" -o "$tmp/got" "https://localhost:$port/large" &
+	client=$!
+	pids+=("$client")
+	until_ok 20 counter_is CurrTx 1
+}
+
+end_download() { wait "$client" && cmp "$tmp/www/large" "$tmp/got"; }
 
 same() { cmp "$tmp/www/file" "$tmp/got"; }
 
@@ -24,18 +38,18 @@ fetched() {
 	local before after least=$((size / 16384 / records - 1))
 	before=$(counter TxRekey)
 	rm -f "$tmp/got"
-	timeout 240 "$@" || return 1
+	"$@" || return 1
 	same || return 1
 	after=$(counter TxRekey)
 	[ $((after - before)) -ge $least ] ||
 		{ echo "the key changed $((after - before)) times, want $least at least"; return 1; }
 }
 
-by_curl() { curl -sS --cacert "$ca" "${@:1}" -o "$tmp/got" "https://localhost:$port/file"; }
-by_wget() { wget -q --ca-certificate="$ca" -O "$tmp/got" "https://localhost:$port/file"; }
+by_curl() { timeout 240 curl -sS --cacert "$ca" "${@:1}" -o "$tmp/got" "https://localhost:$port/file"; }
+by_wget() { timeout 240 wget -q --ca-certificate="$ca" -O "$tmp/got" "https://localhost:$port/file"; }
 
 by_python() {
-	python3 - "$ca" "https://localhost:$port/file" "$tmp/got" <<-'END'
+	timeout 240 python3 - "$ca" "https://localhost:$port/file" "$tmp/got" <<-'END'
 		import ssl, sys, urllib.request
 		context = ssl.create_default_context(cafile=sys.argv[1])
 		with urllib.request.urlopen(sys.argv[2], context=context) as answer:
@@ -44,7 +58,7 @@ by_python() {
 }
 
 by_node() {
-	node -e '
+	timeout 240 node -e '
 		const [ca, url, path] = process.argv.slice(1), fs = require("fs");
 		require("https").get(url, { ca: fs.readFileSync(ca) }, answer => {
 			answer.pipe(fs.createWriteStream(path));
@@ -82,7 +96,7 @@ by_java() {
 			}
 		}
 	END
-	java -XX:TieredStopAtLevel=1 "$tmp/Fetch.java" \
+	timeout 240 java -XX:TieredStopAtLevel=1 "$tmp/Fetch.java" \
 		"$ca" "https://localhost:$port/file" "$tmp/got"
 }
 
@@ -154,18 +168,15 @@ by_gnutls_cli() {
 # While a client fetches, an administrator changes the key again and again.
 by_hand() {
 	local id n done=0 client
-	curl -sS --cacert "$ca" --tlsv1.3 --limit-rate 1M -o "$tmp/got" "https://localhost:$port/file" &
-	client=$!
-	pids+=("$client")
-	until_ok 20 counter_is CurrTx 1
+	begin_download 8M || return 1
 	id=$("$bin/itlsctl" sessions --json | python3 -c '
 import json, sys
-print(next(s["id"] for s in json.load(sys.stdin)["sessions"] if s["role"] == "server"))') || return 1
+print(json.load(sys.stdin)["sessions"][0]["id"])') || return 1
 	for n in $(seq 20); do
 		"$bin/itlsctl" rekey "$id" ${peer[$((n % 2))]} >"$tmp/rekey" 2>&1 && done=$((done + 1))
 	done
-	wait "$client" || return 1
-	same && [ $done -ge 10 ] || { cat "$tmp/rekey"; echo "$done changes by hand"; return 1; }
+	end_download || return 1
+	[ $done -ge 10 ] || { cat "$tmp/rekey"; echo "$done changes by hand"; return 1; }
 }
 peer=('' --peer)
 
@@ -192,21 +203,14 @@ renegotiation_is_refused() {
 
 # Established connections are the kernel's: they change keys and end without a daemon.
 daemon_restarts() {
-	local rc=0 client before
-	rm -f "$tmp/got"
-	curl -sS --cacert "$ca" --tlsv1.3 --limit-rate 500K -o "$tmp/got" "https://localhost:$port/file" &
-	client=$!
-	pids+=("$client")
-	until_ok 20 counter_is CurrTx 1 || rc=1
+	local client before
+	begin_download 8M || return 1
 	end_process "$daemon" KILL
-	until_ok 20 agents_are 0 || rc=1
+	until_ok 20 agents_are 0 || return 1
 	before=$(counter TxRekey)
-	wait "$client" || rc=1
-	same || rc=1
-	[ "$(counter TxRekey)" -gt "$before" ] || { echo "no key was changed without a daemon"; rc=1; }
-	start_daemon "rekey_records = $records"
-	fetch small | grep -q small || rc=1
-	return $rc
+	end_download || return 1
+	[ "$(counter TxRekey)" -gt "$before" ] || { echo "no key was changed without a daemon"; return 1; }
+	all_gone && start_daemon "rekey_records = $records" && fetch small | grep -q small
 }
 
 make_files
