@@ -113,6 +113,8 @@ static int channel_release(struct inode *inode, struct file *file)
 {
 	struct itls_ctx *ctx = file->private_data;
 
+	if (!ctx)
+		return 0;
 	itls_request_fail(ctx, -ECONNABORTED, ITLS_STAT_HS_AGENT_GONE);
 	itls_ctx_put(ctx);
 	return 0;
@@ -131,4 +133,11 @@ struct file *itls_channel_open(struct itls_ctx *ctx)
 {
 	return anon_inode_getfile("[itls]", &channel_fops, ctx,
 				  O_RDWR | O_NONBLOCK);
+}
+
+/* Frees a channel that nobody got; the reference is the caller's again. */
+void itls_channel_abandon(struct file *file)
+{
+	file->private_data = NULL;
+	fput(file);
 }

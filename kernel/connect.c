@@ -22,10 +22,8 @@ static int connect_copy(struct itls_connect *c, sockptr_t optval,
 {
 	int err;
 
-	/* It holds pointers of the caller's. */
-	if (sockptr_is_kernel(optval))
-		return -EOPNOTSUPP;
-	if (sockptr_is_null(optval) || optlen < sizeof(*c))
+	if (sockptr_is_null(optval) || optlen < sizeof(*c) ||
+	    optlen > PAGE_SIZE)
 		return -EINVAL;
 	if (copy_from_sockptr(c, optval, sizeof(*c)))
 		return -EFAULT;
@@ -71,11 +69,11 @@ static struct itls_credentials *credentials_copy(const struct itls_connect *c)
 
 	if (!size)
 		return NULL;
-	creds = kmalloc(struct_size(creds, pem, size), GFP_KERNEL_ACCOUNT);
+	creds = kvmalloc(struct_size(creds, pem, size), GFP_KERNEL_ACCOUNT);
 	if (!creds)
 		return ERR_PTR(-ENOMEM);
+	memcpy(creds->len, len, sizeof(len));
 	for (i = 0; i < __ITLS_CREDENTIAL_MAX; off += len[i++]) {
-		creds->len[i] = len[i];
 		if (!copy_from_user(creds->pem + off, u64_to_user_ptr(from[i]),
 				    len[i]))
 			continue;
@@ -88,7 +86,9 @@ static struct itls_credentials *credentials_copy(const struct itls_connect *c)
 /* May this socket become a client?  Locked. */
 static int socket_check(const struct sock *sk, const struct itls_ctx *ctx)
 {
-	bool client = ctx->role == ITLS_ROLE_CLIENT;
+	/* Not one that a program made autonomous. */
+	bool client = ctx->role == ITLS_ROLE_CLIENT &&
+		      rcu_access_pointer(ctx->mark);
 
 	if (ctx->listens)
 		return -ENOTCONN;
@@ -109,6 +109,16 @@ static int socket_check(const struct sock *sk, const struct itls_ctx *ctx)
 	return 0;
 }
 
+/*
+ * Who sleeps in TCP's own calls would go on there: send plaintext, or take
+ * records for data.  They end with -EPIPE, as when a connection is exchanged.
+ */
+static void turn_out_sleepers(struct sock *sk)
+{
+	WRITE_ONCE(sk->sk_disconnects, sk->sk_disconnects + 1);
+	wake_up_interruptible_all(sk_sleep(sk));
+}
+
 /* Asks for the handshake; mark and credentials are the context's afterwards. */
 static int connect_begin(struct sock *sk, struct itls_ctx *ctx,
 			 struct itls_mark *mark, struct itls_credentials *creds)
@@ -120,6 +130,7 @@ static int connect_begin(struct sock *sk, struct itls_ctx *ctx,
 	WRITE_ONCE(sk->sk_rcvlowat, 1);
 	/* Pairs with itls_ctx_state(). */
 	smp_store_release(&ctx->state, ITLS_STATE_PENDING);
+	turn_out_sleepers(sk);
 	return itls_request_submit(ctx) ? -ECONNABORTED : 0;
 }
 
@@ -190,7 +201,7 @@ static int connect_with(struct sock *sk, const struct itls_connect *c)
  *
  * Return: 0 when the handshake has succeeded, -EINPROGRESS when it goes on,
  * -EINTR likewise, what it failed with (itls(7)), or, changing nothing,
- * -EINVAL, -EMSGSIZE, -EFAULT, -ENOMEM, -EOPNOTSUPP for what is given, and
+ * -EINVAL, -EMSGSIZE, -EFAULT, -ENOMEM for what is given, and
  * -ENOTCONN, -EBUSY, -EALREADY, -EISCONN for the socket.
  */
 int itls_connect_set(struct sock *sk, sockptr_t optval, unsigned int optlen)

@@ -158,11 +158,14 @@ int itls_ctx_fail(struct itls_ctx *ctx, int err)
 {
 	struct sock *sk = ctx->sk;
 
+	if (READ_ONCE(ctx->state) != ITLS_STATE_PENDING)
+		return -EALREADY;
 	WRITE_ONCE(ctx->fail_err, err);
+	/* Before the state: who sees that it is over may ask SO_ERROR how. */
+	WRITE_ONCE(sk->sk_err, -err);
 	if (cmpxchg(&ctx->state, ITLS_STATE_PENDING, ITLS_STATE_FAILED) !=
 	    ITLS_STATE_PENDING)
 		return -EALREADY;
-	WRITE_ONCE(sk->sk_err, -err);
 	ctx->saved.state_change(sk);
 	return 0;
 }

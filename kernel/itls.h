@@ -196,6 +196,7 @@ struct itls_rx {
 	u8 update_value;	/* body of the KeyUpdate in progress */
 	bool update_due;	/* KeyUpdate was received: change the key */
 	bool update_asked;	/* we asked for one */
+	u8 burst;		/* records without data since there was any */
 	u8 renegotiations;	/* refused */
 	u8 tickets;		/* handed over */
 	u8 *ticket;		/* the one in progress, or NULL */
@@ -433,6 +434,7 @@ int itls_request_submit(struct itls_ctx *ctx);
 bool itls_request_complete(struct itls_ctx *ctx);
 void itls_request_fail(struct itls_ctx *ctx, int err, int counter);
 struct itls_ctx *itls_request_accept(struct net *net, u32 portid);
+void itls_request_return(struct itls_ctx *ctx, struct itls_credentials *creds);
 bool itls_request_is_pending(const struct itls_ctx *ctx);
 void itls_request_wake(struct itls_ctx *ctx, __poll_t events);
 int itls_request_add_agent(struct net *net, u32 portid);
@@ -443,6 +445,7 @@ void itls_request_set_announcer(void (*fn)(struct net *net));
 unsigned int itls_request_deadline(const struct itls_ctx *ctx);
 
 struct file *itls_channel_open(struct itls_ctx *ctx);
+void itls_channel_abandon(struct file *file);
 
 int itls_listen_mark(struct sock *sk, struct itls_ctx *ctx, const char *name);
 void itls_listen_unmark(struct itls_ctx *ctx);

@@ -5,6 +5,7 @@
  * never changed, read under a reference in any.
  */
 #include <linux/ctype.h>
+#include <linux/mm.h>
 #include <linux/slab.h>
 
 #include "itls.h"
@@ -72,8 +73,14 @@ void itls_mark_put(struct itls_mark *l)
 		kfree_rcu(l, rcu);
 }
 
-/* Wipes: there may be a private key among them. */
+/* Wipes: there may be a private key among them.  Any context. */
 void itls_mark_free_credentials(struct itls_credentials *creds)
 {
-	kfree_sensitive(creds);
+	size_t i, size = sizeof(*creds);
+
+	if (!creds)
+		return;
+	for (i = 0; i < __ITLS_CREDENTIAL_MAX; i++)
+		size += creds->len[i];
+	kvfree_sensitive(creds, size);
 }

@@ -181,8 +181,8 @@ static int put_request(struct sk_buff *msg, const struct itls_ctx *ctx, int fd,
 }
 
 /* Answers with one request; the descriptor exists once the answer is sent. */
-static int send_request(struct genl_info *info, const struct itls_ctx *ctx,
-			int fd, const struct itls_credentials *creds)
+static int reply_request(struct genl_info *info, const struct itls_ctx *ctx,
+			 int fd, const struct itls_credentials *creds)
 {
 	struct sk_buff *msg;
 	void *hdr;
@@ -193,6 +193,7 @@ static int send_request(struct genl_info *info, const struct itls_ctx *ctx,
 		return -ENOMEM;
 	hdr = genlmsg_iput(msg, info);
 	if (!hdr || put_request(msg, ctx, fd, creds)) {
+		memzero_explicit(msg->data, msg->len);
 		nlmsg_free(msg);
 		return -EMSGSIZE;
 	}
@@ -200,45 +201,43 @@ static int send_request(struct genl_info *info, const struct itls_ctx *ctx,
 	return genlmsg_reply(msg, info);
 }
 
-/* A request is answered once, so its credentials can go with the answer. */
-static int reply_request(struct genl_info *info, struct itls_ctx *ctx, int fd)
-{
-	struct itls_credentials *creds = xchg(&ctx->credentials, NULL);
-	int err = send_request(info, ctx, fd, creds);
-
-	itls_mark_free_credentials(creds);
-	return err;
-}
-
 /*
- * From here on the request is the agent's: any failure to hand it over ends
- * it, through the release of the channel.
+ * Gives a request to the agent.  If that cannot be, for want of memory, of a
+ * descriptor, or of room in the agent's socket, it waits for another try; once
+ * it is the agent's, it ends with the channel.
  */
 static int hand_over(struct genl_info *info, struct itls_ctx *ctx)
 {
-	struct file *file = itls_channel_open(ctx);
+	struct itls_credentials *creds = xchg(&ctx->credentials, NULL);
+	struct file *file;
 	int fd, err;
 
+	file = itls_channel_open(ctx);
 	if (IS_ERR(file)) {
-		itls_request_fail(ctx, -ECONNABORTED, ITLS_STAT_HS_AGENT_GONE);
-		itls_ctx_put(ctx);
-		return PTR_ERR(file);
+		err = PTR_ERR(file);
+		goto err_return;
 	}
 	fd = get_unused_fd_flags(O_CLOEXEC);
 	if (fd < 0) {
-		fput(file);
-		return fd;
+		err = fd;
+		goto err_file;
 	}
-	err = reply_request(info, ctx, fd);
-	if (err) {
-		put_unused_fd(fd);
-		fput(file);
-		/* -EAGAIN means that no handshake waits. */
-		return err == -EAGAIN ? -ENOBUFS : err;
-	}
+	err = reply_request(info, ctx, fd, creds);
+	if (err)
+		goto err_fd;
+	itls_mark_free_credentials(creds);
 	itls_stats_add(ctx->sk, ITLS_STAT_HS_ACCEPTED, 1);
 	fd_install(fd, file);
 	return 0;
+
+err_fd:
+	put_unused_fd(fd);
+err_file:
+	itls_channel_abandon(file);
+err_return:
+	itls_request_return(ctx, creds);
+	/* -EAGAIN means that no handshake waits. */
+	return err == -EAGAIN ? -ENOBUFS : err;
 }
 
 static int itls_nl_accept_doit(struct sk_buff *skb, struct genl_info *info)
@@ -255,7 +254,7 @@ static int itls_nl_accept_doit(struct sk_buff *skb, struct genl_info *info)
 	}
 	err = hand_over(info, ctx);
 	if (err)
-		NL_SET_ERR_MSG(info->extack, "the handshake could not be handed over");
+		NL_SET_ERR_MSG(info->extack, "the handshake could not be handed over, it waits for another try");
 	return err;
 }
 

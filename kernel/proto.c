@@ -156,10 +156,15 @@ static int itls_proto_getsockopt(struct sock *sk, int level, int optname,
 static int itls_proto_sendmsg(struct sock *sk, struct msghdr *msg, size_t size)
 {
 	struct itls_ctx *ctx = itls_ctx_of(sk);
+	int ret;
 
 	if (tx_is_ours(ctx))
 		return itls_tx_sendmsg(sk, msg, size);
-	return ctx->proto->base->sendmsg(sk, msg, size);
+	/* Asked again under the lock: not a byte in plaintext after that. */
+	lock_sock(sk);
+	ret = tx_is_ours(ctx) ? -EPIPE : tcp_sendmsg_locked(sk, msg, size);
+	release_sock(sk);
+	return ret;
 }
 
 static int itls_proto_recvmsg(struct sock *sk, struct msghdr *msg, size_t len,

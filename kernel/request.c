@@ -92,6 +92,7 @@ bool itls_request_complete(struct itls_ctx *ctx)
 	in->pending--;
 	spin_unlock_bh(&in->lock);
 	atomic_dec(&request_mark(ctx)->pending);
+	itls_mark_free_credentials(xchg(&ctx->credentials, NULL));
 	/* Neither is the last reference: the caller has one of its own. */
 	if (listed)
 		itls_ctx_put(ctx);
@@ -124,7 +125,7 @@ static void request_expired(struct timer_list *timer)
 	itls_ctx_put(ctx);
 }
 
-/* Local programs must not be able to keep a server's clients out. */
+/* Programs that connect must not be able to keep a server's clients out. */
 static bool request_is_over_cap(const struct itls_net *in,
 				const struct itls_ctx *ctx)
 {
@@ -191,6 +192,7 @@ int itls_request_submit(struct itls_ctx *ctx)
 	itls_stats_add(ctx->sk, err == -ENOTCONN ? ITLS_STAT_HS_NO_AGENT :
 						   ITLS_STAT_HS_OVER_CAP, 1);
 err_fail:
+	itls_mark_free_credentials(xchg(&ctx->credentials, NULL));
 	itls_ctx_fail(ctx, -ECONNABORTED);
 	return err;
 }
@@ -224,6 +226,32 @@ struct itls_ctx *itls_request_accept(struct net *net, u32 portid)
 	ctx = take_waiting(in, portid);
 	spin_unlock_bh(&in->lock);
 	return ctx;
+}
+
+/**
+ * itls_request_return() - an agent could not be given a request
+ * @ctx: what itls_request_accept() gave; the reference goes back
+ * @creds: its credentials, or NULL; taken over
+ *
+ * It waits again, before all others, unless it has ended.
+ */
+void itls_request_return(struct itls_ctx *ctx, struct itls_credentials *creds)
+{
+	struct itls_net *in = request_net(ctx);
+	bool waits;
+
+	spin_lock_bh(&in->lock);
+	/* Completing takes the lock after the bit. */
+	waits = itls_request_is_pending(ctx);
+	if (waits) {
+		ctx->req.portid = 0;
+		swap(ctx->credentials, creds);
+		list_add(&ctx->req.node, &in->waiting);
+	}
+	spin_unlock_bh(&in->lock);
+	itls_mark_free_credentials(creds);
+	if (!waits)
+		itls_ctx_put(ctx);
 }
 
 /* Milliseconds until the deadline. */

@@ -14,6 +14,8 @@
 
 /* Bytes read before packets that arrived meanwhile are let in. */
 #define ITLS_FLUSH_BYTES	(128 * 1024)
+/* Records without data taken in a row; each may cost a change of keys. */
+#define ITLS_CONTROL_BURST	64
 /* Headers FIONREAD looks at; a peer may send any number of tiny records. */
 #define ITLS_INQ_RECORDS	64
 
@@ -266,12 +268,21 @@ static int rx_take_managed(struct sock *sk, struct itls_ctx *ctx,
 	return err;
 }
 
+/* A peer that has much to say, but no data, shall not hold the lock for long. */
+static int rx_count_control(struct itls_rx *rx)
+{
+	if (++rx->burst < ITLS_CONTROL_BURST)
+		return 1;
+	rx->burst = 0;
+	return -EAGAIN;
+}
+
 /*
  * Takes the next record out of TCP's queue.
  *
  * Return: 1 when one was taken (and is on the list, unless it was a control
- * record of a managed socket), ITLS_RX_EMPTY, 0 when none is whole, -ENOMEM when it
- * may be tried again, -EKEYEXPIRED until the key is changed, or the error that
+ * record of a managed socket), ITLS_RX_EMPTY, 0 when none is whole, -ENOMEM and
+ * -EAGAIN (others have a turn first) when it may be tried again, -EKEYEXPIRED until the key is changed, or the error that
  * ended the direction.
  */
 static int rx_next(struct sock *sk, struct itls_ctx *ctx)
@@ -323,7 +334,7 @@ static int rx_next(struct sock *sk, struct itls_ctx *ctx)
 	if (err || (itls_ctx_is_managed(ctx) &&
 		    itls_plain(skb)->type != ITLS_TYPE_DATA)) {
 		consume_skb(skb);
-		return err ?: 1;
+		return err ?: rx_count_control(rx);
 	}
 	/* An empty data record is not the end of the stream. */
 	if (!skb->len && itls_plain(skb)->type == ITLS_TYPE_DATA) {
@@ -333,6 +344,7 @@ static int rx_next(struct sock *sk, struct itls_ctx *ctx)
 	if (itls_plain(skb)->type == ITLS_TYPE_HANDSHAKE &&
 	    itls_record_is_13(&rx->cipher.record))
 		rx_look_for_key_update(sk, rx, skb);
+	rx->burst = 0;
 	rx->plain_len += skb->len;
 	__skb_queue_tail(&rx->plain, skb);
 	return 1;
@@ -430,6 +442,28 @@ static int rx_wait(struct sock *sk, struct itls_ctx *ctx, bool have,
 }
 
 /*
+ * rx_next() for a reader, who goes on after others had a turn, or is told to
+ * come back.
+ */
+static int rx_take(struct sock *sk, struct itls_ctx *ctx, const long *timeo)
+{
+	int ret;
+
+	while ((ret = rx_next(sk, ctx)) == -EAGAIN) {
+		if (!*timeo) {
+			ctx->saved.data_ready(sk);
+			return ret;
+		}
+		if (signal_pending(current))
+			return sock_intr_errno(*timeo);
+		release_sock(sk);
+		cond_resched();
+		lock_sock(sk);
+	}
+	return ret;
+}
+
+/*
  * Finds the next decrypted record, waiting for it while the caller @has less
  * than its @target.  Return: 1 with *@skbp set, ITLS_RX_EMPTY, 0 when there is none (and,
  * having waited, will be none).
@@ -440,7 +474,7 @@ static int rx_peek(struct sock *sk, struct itls_ctx *ctx, size_t has,
 	int ret;
 
 	while (!(*skbp = skb_peek(&ctx->rx->plain))) {
-		ret = rx_next(sk, ctx);
+		ret = rx_take(sk, ctx, timeo);
 		if (!ret && has < target)
 			ret = rx_wait(sk, ctx, has, timeo);
 		if (ret <= 0 || ret == ITLS_RX_EMPTY)
@@ -564,7 +598,7 @@ static int rx_peek_read(struct sock *sk, struct itls_ctx *ctx,
 		skb = skb_peek_tail(&rx->plain);
 		if (skb && itls_plain(skb)->type != ITLS_TYPE_DATA)
 			break;
-		ret = rx_next(sk, ctx);
+		ret = rx_take(sk, ctx, timeo);
 		if (!ret && rx->plain_len < target)
 			ret = rx_wait(sk, ctx, rx->plain_len, timeo);
 	}

@@ -148,9 +148,11 @@ int itls_secret_next(const struct itls_secret *s, const struct itls_cipher *c,
 void itls_secret_change(struct itls_secret *s, struct itls_cipher *c,
 			struct itls_generation *next)
 {
-	swap(*s, next->secret);
-	swap(*c, next->cipher);
-	itls_secret_free(next);
+	/* In place: a swap would leave the old one on the stack. */
+	itls_cipher_free(c);
+	*c = next->cipher;
+	*s = next->secret;
+	memzero_explicit(next, sizeof(*next));
 }
 
 /* Wipes a generation that is not wanted (any more). */

@@ -631,6 +631,9 @@ static int tx_send(struct sock *sk, struct itls_ctx *ctx, struct msghdr *msg,
 	while (!err && (msg_data_left(msg) || (!more && tx->open.len))) {
 		tx_check_limit(sk, ctx);
 		err = tx_make_room(sk, tx, timeo);
+		/* While this waited, the socket may have become autonomous. */
+		if (!err && type != ITLS_TYPE_DATA && itls_ctx_is_managed(ctx))
+			err = -EPERM;
 		if (err)
 			break;
 		/* A record has one type; another thread may have begun this. */
@@ -731,15 +734,17 @@ void itls_tx_uncork(struct sock *sk)
 static int tx_flush(struct sock *sk, struct itls_ctx *ctx)
 {
 	u8 shut = sk->sk_shutdown & SEND_SHUTDOWN;
-	int err;
+	struct itls_tx *tx = ctx->tx;
+	int err = 0, push_err;
 
 	WRITE_ONCE(sk->sk_shutdown, sk->sk_shutdown & ~SEND_SHUTDOWN);
-	err = itls_tx_push(sk, ctx->tx);
-	if (!err && ctx->tx->open.len) {
+	if (!sealed_has_room(&tx->sealed))
+		err = itls_tx_push(sk, tx);
+	/* Sealed, it goes with what TCP may have refused; open, with nobody. */
+	if (!err && tx->open.len)
 		err = tx_seal(sk, ctx);
-		if (!err)
-			err = itls_tx_push(sk, ctx->tx);
-	}
+	push_err = itls_tx_push(sk, tx);
+	err = err ?: push_err;
 	/* The push may have let a FIN in, which sets the other bit. */
 	WRITE_ONCE(sk->sk_shutdown, sk->sk_shutdown | shut);
 	return err;

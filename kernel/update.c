@@ -162,7 +162,8 @@ int itls_update_ask(struct sock *sk, struct itls_ctx *ctx, bool peer)
 		return -EPIPE;
 	tx->update.due = true;
 	tx->update.ask |= peer;
-	if (itls_tx_has_room(tx) && !update_tx(sk, ctx))
+	if (itls_tx_has_room(tx) && sk_stream_memory_free(sk) &&
+	    !update_tx(sk, ctx))
 		itls_tx_push(sk, tx);
 	return 0;
 }
