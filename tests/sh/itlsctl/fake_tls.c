@@ -11,11 +11,14 @@
  * FAKE_NO_SPLICE	nothing can be spliced from a socket
  * FAKE_LOG		a file that gets a line for each ITLS_CONNECT and each
  *			first splice to what is no pipe
+ *
+ * The host both.test has two addresses: ::1, then 127.0.0.1.
  * To be built with -D_GNU_SOURCE.
  */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -146,6 +149,17 @@ int poll(struct pollfd *fds, nfds_t n, int timeout)
 	if (n == 1 && fds->fd == pending && getenv("FAKE_HANG"))
 		return real(NULL, 0, timeout);
 	return real(fds, n, timeout);
+}
+
+int getaddrinfo(const char *host, const char *port, const struct addrinfo *hints, struct addrinfo **list)
+{
+	typeof(getaddrinfo) *real = dlsym(RTLD_NEXT, "getaddrinfo");
+	int err;
+
+	if (strcmp(host, "both.test"))
+		return real(host, port, hints, list);
+	err = real("::1", port, hints, list);
+	return err ? err : real("127.0.0.1", port, hints, &(*list)->ai_next);
 }
 
 static bool is_kind(int fd, mode_t kind)
