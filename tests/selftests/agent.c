@@ -8,12 +8,27 @@
 #include "harness.h"
 #include "sock.h"
 
+static void take_ticket(uint32_t id, const void *message, size_t len, void *arg)
+{
+	struct agent *agent = arg;
+	struct agent_ticket *t = &agent->ticket[agent->tickets++];
+
+	ASSERT_LE(agent->tickets, AGENT_TICKETS);
+	*t = (struct agent_ticket){ .id = id, .len = len, .message = malloc(len + 1) };
+	ASSERT_TRUE(t->message);
+	memcpy(t->message, message, len);
+}
+
 void agent_open(struct agent *agent)
 {
-	int err = itls_nl_open(&agent->nl);
+	int err;
 
-	if (!err)
+	memset(agent, 0, sizeof(*agent));
+	err = itls_nl_open(&agent->nl);
+	if (!err) {
+		itls_nl_on_ticket(agent->nl, take_ticket, agent);
 		err = itls_nl_agent(agent->nl);
+	}
 	if (err) {
 		test_fail(__FILE__, __LINE__, "agent: %s",
 			  agent->nl ? itls_nl_error(agent->nl) : strerror(-err));
@@ -26,6 +41,21 @@ void agent_close(struct agent *agent)
 	if (agent->nl)
 		itls_nl_close(agent->nl);
 	agent->nl = NULL;
+	while (agent->tickets)
+		free(agent->ticket[--agent->tickets].message);
+}
+
+void agent_wait_tickets(struct agent *agent, int nr)
+{
+	int64_t end = sock_now_ms() + test_wait_ms();
+
+	for (itls_nl_drain(agent->nl); agent->tickets < nr; itls_nl_drain(agent->nl)) {
+		if (sock_now_ms() > end) {
+			test_fail(__FILE__, __LINE__, "%d tickets came, not %d", agent->tickets, nr);
+			test_abort();
+		}
+		sock_poll(itls_nl_ticket_fd(agent->nl), POLLIN, test_wait_ms());
+	}
 }
 
 void agent_accept(struct agent *agent, struct itls_nl_request *req)
@@ -80,6 +110,14 @@ int agent_fail(struct agent *agent, uint32_t id, int status)
 	};
 
 	return itls_nl_done(agent->nl, &done);
+}
+
+void agent_finish(struct agent *agent, struct itls_nl_request *req,
+		  const struct itls_nl_done *done)
+{
+	ASSERT_EQ(0, itls_nl_done(agent->nl, done));
+	close(req->fd);
+	itls_nl_request_wipe(req);
 }
 
 void agent_establish(struct agent *agent, const union peer_info *tx, const union peer_info *rx)

@@ -120,9 +120,7 @@ static inline void autonomous_shake(struct autonomous_data *self)
 	agent_done_init(&done, req.id, &self->tx, &self->rx);
 	done.rekey_records = self->rekey_records;
 	done.rekey_bytes = self->rekey_bytes;
-	ASSERT_EQ(0, itls_nl_done(self->agent.nl, &done));
-	close(req.fd);
-	itls_nl_request_wipe(&req);
+	agent_finish(&self->agent, &req, &done);
 }
 
 static inline int begin_listener(struct autonomous_data *self)

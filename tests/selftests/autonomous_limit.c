@@ -129,14 +129,14 @@ TEST_F(autonomous, peer_is_not_nagged)
 /* With much under way the request waits for the next data, as an answer would. */
 TEST_F(autonomous, request_goes_before_the_next_data)
 {
-	uint8_t *data = alloc_pattern(4 << 20, 0), *got = malloc(4 << 20);
+	uint8_t *data = alloc_pattern(1 << 20, 0), *got = malloc(1 << 20);
 	size_t sent;
 
 	ONLY_13();
 	ASSERT_TRUE(got);
 	self->rekey_records = 5;
 	autonomous_begin(self);
-	sent = fill_up(self, data, 4 << 20);
+	sent = fill_up(self, data, 1 << 20);
 	peer_sends(self, 5);
 	peer_recv_all(&self->peer, got, sent);
 	EXPECT_MEMEQ(data, got, sent);

@@ -14,7 +14,7 @@
 #include <sys/ioctl.h>
 #include <sys/sendfile.h>
 
-#define LOTS	(4 << 20)
+#define LOTS	(1 << 20)
 #define FLOOD	10000
 /* What one KeyUpdate takes on the wire: header, message, type, tag. */
 #define UPDATE_WIRE (REC_HEADER + UPDATE_LEN + 1 + 16)
