@@ -10,7 +10,9 @@
 #ifndef SELFTEST_AUTONOMOUS_H
 #define SELFTEST_AUTONOMOUS_H
 
+#include <linux/sockios.h>
 #include <pthread.h>
+#include <sys/ioctl.h>
 
 #include "agent.h"
 #include "ends.h"
@@ -386,6 +388,67 @@ static inline void expect_rhythm(struct autonomous_data *self, size_t len, int n
 static inline void rekey(struct autonomous_data *self, bool ask_peer)
 {
 	ASSERT_EQ(0, itls_nl_rekey(self->agent.nl, info_get(self->fd).id, ask_peer));
+}
+
+/* ---- answers --------------------------------------------------------------------- */
+
+#define LOTS	(1 << 20)
+/* What one KeyUpdate takes on the wire: header, message, type, tag. */
+#define UPDATE_WIRE (REC_HEADER + UPDATE_LEN + 1 + 16)
+
+static inline int unsent(struct autonomous_data *self)
+{
+	int n;
+
+	ASSERT_EQ(0, ioctl(self->fd, SIOCOUTQ, &n));
+	return n;
+}
+
+/* All of the stream up to len bytes; says where in it the last KeyUpdate stood. */
+static inline size_t read_stream(struct autonomous_data *self, const uint8_t *want, size_t len)
+{
+	static struct peer_record rec;
+	size_t got = 0, at = 0;
+
+	while (got < len) {
+		ASSERT_EQ(1, peer_recv(&self->peer, &rec));
+		if (peer_follow(&self->peer, &rec)) {
+			at = got;
+			continue;
+		}
+		ASSERT_EQ(REC_DATA, rec.type);
+		ASSERT_LE(rec.len, len - got);
+		ASSERT_MEMEQ(want + got, rec.data, rec.len);
+		got += rec.len;
+	}
+	return at;
+}
+
+/* What is under way must go first; then the answer, once, before the next record of data. */
+static inline void answer_when_busy(struct autonomous_data *self, int requests)
+{
+	uint8_t *data = alloc_pattern(LOTS, 0);
+	int before, i;
+	size_t sent;
+
+	autonomous_begin(self);
+	sent = fill_up(self, data, LOTS);
+	before = unsent(self);
+	for (i = 0; i < requests; i++) {
+		peer_send_update(&self->peer, UPDATE_REQUESTED);
+		if (i % 100 == 0)
+			expect_nothing(self);
+	}
+	expect_nothing(self);
+	EXPECT_LE(unsent(self), before + UPDATE_WIRE);
+	read_stream(self, data, sent);
+	ASSERT_EQ(1000, send(self->fd, data + sent, 1000, 0));
+	EXPECT_EQ(0, read_stream(self, data + sent, 1000));
+	EXPECT_EQ(0, self->peer.requests);
+	expect_rekeys(self, 1, requests);
+	expect_talk(self);
+	expect_rekeys(self, 1, requests);
+	free(data);
 }
 
 #endif

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * KeyUpdates by the thousand: floods of them, and both directions full of
+ * data meanwhile, with every byte compared.
+ */
+#define _GNU_SOURCE
+#define AUTONOMOUS_13_ONLY
+#include "autonomous.h"
+
+#include <fcntl.h>
+#include <sys/sendfile.h>
+
+/* Each of the two ladders (SHA-256, SHA-384) once in full. */
+static int many(const struct autonomous_data *self)
+{
+	return self->variant->way == WAY_OPTION ? 1000 : 10000;
+}
+
+/* ---- floods ------------------------------------------------------------------------------ */
+
+TEST_F_TIMEOUT(autonomous, flood_of_requests_has_one_answer, 120)
+{
+	answer_when_busy(self, many(self));
+}
+
+/* The peer asks and asks and reads nothing: what waits for it does not become more. */
+TEST_F_TIMEOUT(autonomous, flood_while_the_peer_does_not_read, 60)
+{
+	int i, nr = many(self) / 5;
+
+	autonomous_begin(self);
+	for (i = 1; i <= nr; i++) {
+		peer_send_update(&self->peer, UPDATE_REQUESTED);
+		if (i % 50)
+			continue;
+		expect_nothing(self);
+		ASSERT_LE(unsent(self), 2 * UPDATE_WIRE);
+	}
+	expect_talk(self);
+	EXPECT_LT(0, self->peer.updates);
+	EXPECT_LE(self->peer.updates, nr);
+	EXPECT_EQ(0, self->peer.requests);
+	expect_rekeys(self, self->peer.updates, nr);
+}
+
+/* ---- while much is moving ---------------------------------------------------------------- */
+
+/* One direction of the program's, in a thread of its own. */
+struct flow {
+	struct autonomous_data *self;
+	void (*run)(struct flow *flow);
+	size_t len, chunk;
+	pthread_t thread;
+};
+
+static void *flow_run(void *arg)
+{
+	struct flow *flow = arg;
+
+	flow->run(flow);
+	return NULL;
+}
+
+static void by_send(struct flow *flow)
+{
+	uint8_t *data = alloc_pattern(flow->len, 0);
+	size_t at, n;
+
+	for (at = 0; at < flow->len; at += n) {
+		n = flow->len - at < flow->chunk ? flow->len - at : flow->chunk;
+		ASSERT_EQ((ssize_t)n, send(flow->self->fd, data + at, n, 0));
+	}
+	free(data);
+}
+
+static void by_sendfile(struct flow *flow)
+{
+	int file = file_pattern(flow->len);
+	off_t at = 0;
+
+	while (at < (off_t)flow->len)
+		ASSERT_LT(0, sendfile(flow->self->fd, file, &at, flow->chunk));
+	close(file);
+}
+
+static void by_splice_to(struct flow *flow)
+{
+	int file = file_pattern(flow->len), p[2];
+	loff_t at = 0;
+	ssize_t n, m;
+
+	ASSERT_EQ(0, pipe(p));
+	while (at < (loff_t)flow->len) {
+		n = splice(file, &at, p[1], NULL, flow->chunk, 0);
+		ASSERT_LT(0, n);
+		for (; n; n -= m) {
+			m = splice(p[0], NULL, flow->self->fd, NULL, n,
+				   at < (loff_t)flow->len ? SPLICE_F_MORE : 0);
+			ASSERT_LT(0, m);
+		}
+	}
+	close(p[0]);
+	close(p[1]);
+	close(file);
+}
+
+static void by_recv(struct flow *flow)
+{
+	uint8_t *want = alloc_pattern(flow->len, 0), *got = malloc(flow->len + 1);
+	size_t at = 0, room;
+	ssize_t n;
+
+	ASSERT_TRUE(got);
+	while (at < flow->len) {
+		room = flow->len - at < flow->chunk ? flow->len - at : flow->chunk;
+		n = recv(flow->self->fd, got + at, room, 0);
+		ASSERT_LT(0, n);
+		at += n;
+	}
+	ASSERT_MEMEQ(want, got, flow->len);
+	free(want);
+	free(got);
+}
+
+static void by_splice_from(struct flow *flow)
+{
+	uint8_t *want = alloc_pattern(flow->len, 0), *got = malloc(flow->len + 1);
+	size_t at = 0;
+	int p[2];
+	ssize_t n;
+
+	ASSERT_TRUE(got);
+	ASSERT_EQ(0, pipe(p));
+	while (at < flow->len) {
+		n = splice(flow->self->fd, NULL, p[1], NULL, flow->chunk, 0);
+		ASSERT_LT(0, n);
+		ASSERT_EQ(n, read(p[0], got + at, n));
+		at += n;
+	}
+	ASSERT_MEMEQ(want, got, flow->len);
+	close(p[0]);
+	close(p[1]);
+	free(want);
+	free(got);
+}
+
+/* @updates times some bytes and a KeyUpdate, of which every other asks for one of ours. */
+static void peer_sends(struct autonomous_data *self, int updates, size_t each)
+{
+	uint8_t *data = alloc_pattern(updates * each, 0);
+	int i;
+
+	for (i = 0; i < updates; i++) {
+		peer_send(&self->peer, REC_DATA, data + i * each, each);
+		peer_send_update(&self->peer, i & 1 ? UPDATE_REQUESTED : UPDATE_NOT_REQUESTED);
+	}
+	free(data);
+}
+
+static void flows(struct autonomous_data *self, struct flow out, struct flow in, int updates)
+{
+	struct peer_drain drain;
+
+	out.self = self;
+	in.self = self;
+	peer_drain_start(&drain, &self->peer, out.len, 0);
+	ASSERT_EQ(0, pthread_create(&out.thread, NULL, flow_run, &out));
+	ASSERT_EQ(0, pthread_create(&in.thread, NULL, flow_run, &in));
+	peer_sends(self, updates, in.len / updates);
+	ASSERT_EQ(0, pthread_join(in.thread, NULL));
+	ASSERT_EQ(0, pthread_join(out.thread, NULL));
+	peer_drain_join(&drain);
+	printf("# %u KeyUpdates out, %d in\n", self->peer.updates, updates);
+	EXPECT_LT(0, self->peer.updates);
+	/* The last one stands behind the data, and so may its answer. */
+	expect_nothing(self);
+	expect_talk(self);
+	expect_rekeys(self, self->peer.rx.updates, updates);
+}
+
+TEST_F_TIMEOUT(autonomous, ten_thousand_updates, 180)
+{
+	int nr = many(self);
+
+	self->rekey_records = 1;
+	autonomous_begin(self);
+	flows(self, (struct flow){ .run = by_send, .len = nr * 100, .chunk = 100 },
+	      (struct flow){ .run = by_recv, .len = nr * 50, .chunk = 777 }, nr);
+	EXPECT_LE(nr - 1, self->peer.updates);
+}
+
+TEST_F_TIMEOUT(autonomous, sendfile_and_updates, 60)
+{
+	self->rekey_records = 7;
+	autonomous_begin(self);
+	flows(self, (struct flow){ .run = by_sendfile, .len = 2 << 20, .chunk = 300000 },
+	      (struct flow){ .run = by_recv, .len = 400000, .chunk = 30000 }, 200);
+}
+
+TEST_F_TIMEOUT(autonomous, splice_and_updates, 60)
+{
+	self->rekey_bytes = 50000;
+	autonomous_begin(self);
+	flows(self, (struct flow){ .run = by_splice_to, .len = 2 << 20, .chunk = 40000 },
+	      (struct flow){ .run = by_splice_from, .len = 400000, .chunk = 30000 }, 200);
+}
