@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Alerts of autonomous sockets on the wire (RFC 8446 6): what each wrong
- * record is told, what the peer's alerts do, and renegotiation
- * declined.
+ * record is told, what the peer's alerts do, and renegotiation declined.
  */
 #define _GNU_SOURCE
 #include "autonomous.h"
-
 
 #define ONLY_13()							\
 	do {								\

@@ -169,6 +169,10 @@ TEST_F(autonomous, close_with_linger_while_full)
 	free(data);
 }
 
+/*
+ * A program that resets says that something went wrong: a peer that were told
+ * close_notify would take what it has for the whole.
+ */
 TEST_F(autonomous, close_with_linger_zero_is_reset)
 {
 	autonomous_begin(self);
@@ -176,6 +180,7 @@ TEST_F(autonomous, close_with_linger_zero_is_reset)
 	self->fd = -1;
 	ASSERT_NE(0, sock_poll(self->peer.fd, POLLHUP, test_wait_ms()));
 	EXPECT_ERRNO(ECONNRESET, recv(self->peer.fd, SCRATCH(8), 8, MSG_DONTWAIT));
+	EXPECT_EQ(0, stat_get("TxCloseNotify"));
 }
 
 /* The socket is held by a process alone that gets this signal. */
