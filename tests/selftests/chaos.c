@@ -2,6 +2,7 @@
 /* Every call on a socket, and the errors each may give; see chaos.h. */
 #define _GNU_SOURCE
 #include "chaos.h"
+#include "nl.h"
 
 #include <fcntl.h>
 #include <linux/sockios.h>
@@ -246,6 +247,47 @@ static intmax_t do_key(void *arg)
 			 stress_one_in(2) ? 0 : stress_below(4));
 }
 
+/* Not always, or there would be no program with its own keys. */
+static intmax_t do_autonomous(void *arg)
+{
+	const struct chaos_slot *s = any_slot(arg);
+	struct itls_autonomous a;
+
+	if (ulp_is_intree() || !stress_one_in(4))
+		return 0;
+	autonomous_init(&a, stress_one_in(2) ? ITLS_ROLE_SERVER : ITLS_ROLE_CLIENT, s->tx, s->rx);
+	a.rekey_records = stress_one_in(2) ? 1 + stress_below(4) : 0;
+	return autonomous_set(s->fd, &a);
+}
+
+static intmax_t do_connect(void *arg)
+{
+	struct itls_connect c;
+
+	if (ulp_is_intree() || !stress_one_in(4))
+		return 0;
+	connect_init(&c, "default", "server.test");
+	if (stress_one_in(2)) {
+		c.ca = (uintptr_t)room();
+		c.ca_len = stress_size(ITLS_PEM_MAX);
+	}
+	return connect_set(any(arg), &c);
+}
+
+/* A KeyUpdate of the program's; autonomous sockets refuse it. */
+static intmax_t do_key_update(void *arg)
+{
+	const struct chaos_slot *s = any_slot(arg);
+	intmax_t n = send_typed(s->fd, key_update, sizeof(key_update), REC_HANDSHAKE,
+				flags(MSG_DONTWAIT, 0));
+	union peer_info next = *s->tx;
+
+	if (n != sizeof(key_update) || !peer_secret_len(&next))
+		return n;
+	peer_info_update(&next);
+	return key_set(s->fd, TLS_TX, &next);
+}
+
 static intmax_t do_shutdown(void *arg)
 {
 	/* Not always, or nothing would be open for long. */
@@ -312,6 +354,12 @@ static struct stress_op ops[] = {
 	STRESS_OP("payload", do_payload, EBUSY, EINVAL, EPERM, ENOPROTOOPT, ENOTCONN),
 	STRESS_OP("attach", do_attach, EEXIST, EINVAL, ENOTCONN, EBUSY),
 	STRESS_OP("key", do_key, EBUSY, EINVAL, EPERM, EKEYREJECTED, ENOPROTOOPT, ENOTCONN),
+	STRESS_OP("autonomous", do_autonomous, EBUSY, EINVAL, EPERM, ENOPROTOOPT, ENOTCONN),
+	/* Of one who waits, or failed: what the handshake ended with. */
+	STRESS_OP("client", do_connect, EBUSY, EALREADY, EISCONN, EINPROGRESS, ENOPROTOOPT, EACCES,
+		  EKEYREJECTED, ENOENT, ENDED),
+	STRESS_OP("KeyUpdate", do_key_update, EAGAIN, EBUSY, EPERM, EKEYREJECTED, ENOPROTOOPT,
+		  ENDED),
 	STRESS_OP("shutdown", do_shutdown, ENOTCONN),
 	STRESS_OP("dup", do_dup),
 	STRESS_OP("disconnect", do_disconnect, EOPNOTSUPP),
@@ -323,6 +371,36 @@ static struct stress_op ops[] = {
 bool chaos_any(struct chaos *c)
 {
 	return stress_any(ops, NR_OF(ops), c);
+}
+
+/* ---- from outside ---------------------------------------------------------------------- */
+
+struct pick {
+	uint32_t id;
+	int seen;
+};
+
+static int pick_one(const struct itls_nl_session *s, void *arg)
+{
+	struct pick *pick = arg;
+
+	if (stress_one_in(++pick->seen))
+		pick->id = s->id;
+	return 0;
+}
+
+void chaos_rekey(struct itls_nl *nl)
+{
+	struct pick pick = {};
+	int err;
+
+	stress_doing("REKEY");
+	err = itls_nl_sessions(nl, pick_one, &pick);
+	if (err || !pick.seen)
+		return;
+	err = itls_nl_rekey(nl, pick.id, stress_one_in(2));
+	errno = -err;
+	stress_check("REKEY", err ? -1 : 0, ERRNOS(ESRCH, EOPNOTSUPP));
 }
 
 void chaos_tell(void)

@@ -37,5 +37,8 @@ void chaos_put(struct chaos_slot *slot, int fd);
 /* One thing at random. */
 bool chaos_any(struct chaos *c);
 void chaos_tell(void);
+/* Another sending key for any session there is, as an administrator asks for it. */
+struct itls_nl;
+void chaos_rekey(struct itls_nl *nl);
 
 #endif

@@ -344,6 +344,245 @@ TEST_F_TIMEOUT(managed, channel, 90)
 	free(got);
 }
 
+/* ---- clients ---------------------------------------------------------------------------- */
+
+/* A socket that may become a client, on the fixture's places. */
+static void open_client(struct managed_data *self)
+{
+	int fd[2];
+
+	sock_pair(self->family, fd);
+	self->server = fd[0];
+	ulp_require(self->server);
+	peer_init(&self->client, fd[1], &self->tx, &self->rx);
+}
+
+/* -1 and EINPROGRESS are success here. */
+static int begin_client(struct managed_data *self, const struct itls_connect *c)
+{
+	int ret = connect_set(self->server, c);
+
+	return ret && errno == EINPROGRESS ? 0 : ret;
+}
+
+static void pending_works(struct managed_data *self)
+{
+	agent_establish(&self->agent, &self->tx, &self->rx);
+	ASSERT_NE(0, sock_poll(self->server, POLLOUT, test_wait_ms()));
+	ASSERT_EQ(0, sock_error(self->server));
+	sock_nonblock(self->server, false);
+	expect_works(self->server, &self->client);
+}
+
+/* Nothing was begun, so it can be tried again; or it was, and has failed. */
+TEST_F_TIMEOUT(managed, connect, 90)
+{
+	uint8_t *pem = alloc_pattern(ITLS_PEM_MAX, 0);
+	struct itls_connect c;
+	int ret;
+
+	connect_init(&c, PROFILE, "server.test");
+	c.ca = c.cert = c.key = (uintptr_t)pem;
+	c.ca_len = c.cert_len = c.key_len = ITLS_PEM_MAX;
+	INJECT_WALK(w, "ITLS_CONNECT") {
+		open_client(self);
+		sock_nonblock(self->server, true);
+		itls_nl_drain(self->agent.nl);
+		INJECT(&w, ret = begin_client(self, &c));
+		if (inject_failed(&w, ret, ECONNABORTED) &&
+		    info_get(self->server).state == ITLS_STATE_NONE)
+			ASSERT_EQ(0, begin_client(self, &c));
+		if (info_get(self->server).state == ITLS_STATE_PENDING)
+			pending_works(self);
+		else
+			EXPECT_ERRNO(ECONNABORTED, recv(self->server, SCRATCH(8), 8, 0));
+		drop_both(self);
+	}
+	free(pem);
+}
+
+TEST_F_TIMEOUT(managed, accept_client, 90)
+{
+	uint8_t *pem = alloc_pattern(ITLS_PEM_MAX, 0);
+	struct itls_nl_request req;
+	struct itls_connect c;
+	int err;
+
+	connect_init(&c, PROFILE, "server.test");
+	c.ca = c.cert = c.key = (uintptr_t)pem;
+	c.ca_len = c.cert_len = c.key_len = ITLS_PEM_MAX;
+	/* As of accept_request. */
+	inject_module_only();
+	INJECT_WALK(w, "ACCEPT of a client") {
+		open_client(self);
+		sock_nonblock(self->server, true);
+		ASSERT_EQ(0, begin_client(self, &c));
+		INJECT(&w, err = itls_nl_accept(self->agent.nl, &req));
+		if (inject_failed(&w, result(err), ENOBUFS))
+			err = itls_nl_accept(self->agent.nl, &req);
+		if (!err) {
+			EXPECT_EQ(ITLS_PEM_MAX, req.key.len);
+			ASSERT_EQ(0, agent_done(&self->agent, req.id, &self->tx, &self->rx));
+			close(req.fd);
+			itls_nl_request_wipe(&req);
+			sock_nonblock(self->server, false);
+			expect_works(self->server, &self->client);
+		} else {
+			EXPECT_EQ(-EAGAIN, err);
+			EXPECT_EQ(ITLS_STATE_FAILED, info_get(self->server).state);
+		}
+		drop_both(self);
+	}
+	free(pem);
+}
+
+static void become_client(struct managed_data *self)
+{
+	struct itls_connect c;
+
+	connect_init(&c, PROFILE, "server.test");
+	open_client(self);
+	sock_nonblock(self->server, true);
+	ASSERT_EQ(0, begin_client(self, &c));
+	pending_works(self);
+}
+
+/* A ticket may be lost for want of memory, the session may not. */
+TEST_F_TIMEOUT(managed, ticket, 90)
+{
+	uint8_t ticket[3000] = { 4, 0, (sizeof(ticket) - 4) >> 8, (sizeof(ticket) - 4) & 255 };
+	int most = 0;
+	ssize_t n;
+
+	if (variant->version != TLS_1_3_VERSION)
+		SKIP("TLS 1.2 has its tickets in the handshake");
+	INJECT_WALK(w, "recv of a ticket") {
+		become_client(self);
+		peer_send(&self->client, REC_HANDSHAKE, ticket, sizeof(ticket));
+		peer_send(&self->client, REC_DATA, "after", 5);
+		sock_wait_received(self->server, self->client.sent);
+		INJECT(&w, n = recv(self->server, SCRATCH(5), 5, 0));
+		if (inject_failed(&w, n))
+			managed_expect_data(self, "after", 5);
+		itls_nl_drain(self->agent.nl);
+		EXPECT_LE(self->agent.tickets, 1);
+		most += self->agent.tickets;
+		while (self->agent.tickets)
+			free(self->agent.ticket[--self->agent.tickets].message);
+		expect_works(self->server, &self->client);
+		drop_both(self);
+	}
+	EXPECT_LT(0, most);
+}
+
+/* ---- changes of keys ---------------------------------------------------------------------- */
+
+#define ONLY_13()							\
+	do {								\
+		if (variant->version != TLS_1_3_VERSION)		\
+			SKIP("TLS 1.2 changes no keys");		\
+	} while (0)
+
+TEST_F_TIMEOUT(managed, autonomous, 90)
+{
+	struct itls_autonomous a;
+	int ret;
+
+	autonomous_init(&a, ITLS_ROLE_SERVER, &self->tx, &self->rx);
+	INJECT_WALK(w, "ITLS_AUTONOMOUS") {
+		open_client(self);
+		ASSERT_EQ(0, key_set(self->server, TLS_TX, &self->tx));
+		ASSERT_EQ(0, key_set(self->server, TLS_RX, &self->rx));
+		INJECT(&w, ret = autonomous_set(self->server, &a));
+		if (inject_failed(&w, ret, ENOENT)) {
+			EXPECT_EQ(ITLS_ROLE_KTLS, info_get(self->server).role);
+			ASSERT_EQ(0, autonomous_set(self->server, &a));
+		}
+		EXPECT_EQ(ITLS_ROLE_SERVER, info_get(self->server).role);
+		if (variant->version == TLS_1_3_VERSION)
+			peer_send_update(&self->client, UPDATE_REQUESTED);
+		expect_works(self->server, &self->client);
+		drop_both(self);
+	}
+}
+
+/* The key changes all the same, and the answer comes before data at the latest. */
+TEST_F_TIMEOUT(managed, update_in, 90)
+{
+	ssize_t n;
+
+	ONLY_13();
+	INJECT_WALK(w, "recv of a KeyUpdate") {
+		managed_establish(self);
+		peer_send_update(&self->client, UPDATE_REQUESTED);
+		peer_send(&self->client, REC_DATA, "after", 5);
+		sock_wait_received(self->server, self->client.sent);
+		INJECT(&w, n = recv(self->server, SCRATCH(5), 5, 0));
+		/* ENOENT: as of TLS_RX. */
+		if (inject_failed(&w, n, ENOENT))
+			managed_expect_data(self, "after", 5);
+		expect_works(self->server, &self->client);
+		EXPECT_EQ(1, self->client.updates);
+		EXPECT_EQ(1, info_get(self->server).rx_rekeys);
+		drop_both(self);
+	}
+}
+
+static void establish_limited(struct managed_data *self)
+{
+	struct itls_nl_request req;
+	struct itls_nl_done done;
+
+	managed_pending(self);
+	agent_accept(&self->agent, &req);
+	/* Each record takes a new key; the first, as number 1, too. */
+	agent_done_init(&done, req.id, &self->tx, &self->rx);
+	done.rekey_records = 1;
+	agent_finish(&self->agent, &req, &done);
+}
+
+/* No record goes out under a key that is used up, and none is lost or twice there. */
+TEST_F_TIMEOUT(managed, update_out, 90)
+{
+	uint8_t buf[8];
+	ssize_t n;
+
+	ONLY_13();
+	INJECT_WALK(w, "send with a KeyUpdate due") {
+		establish_limited(self);
+		ASSERT_EQ(1, send(self->server, "a", 1, 0));
+		INJECT(&w, n = send(self->server, "b", 1, MSG_NOSIGNAL));
+		if (inject_failed(&w, n, ENOENT, EAGAIN))
+			ASSERT_EQ(1, send(self->server, "b", 1, MSG_NOSIGNAL));
+		ASSERT_EQ(1, send(self->server, "c", 1, 0));
+		peer_recv_all(&self->client, buf, 3);
+		EXPECT_MEMEQ("abc", buf, 3);
+		EXPECT_EQ(self->client.updates, info_get(self->server).tx_rekeys);
+		EXPECT_LE(2, self->client.updates);
+		EXPECT_EQ(self->client.updates, self->client.rx.updates);
+		drop_both(self);
+	}
+}
+
+TEST_F_TIMEOUT(managed, rekey, 90)
+{
+	uint32_t id;
+	int err;
+
+	ONLY_13();
+	INJECT_WALK(w, "REKEY") {
+		managed_establish(self);
+		id = info_get(self->server).id;
+		INJECT(&w, err = itls_nl_rekey(self->agent.nl, id, false));
+		if (inject_failed(&w, result(err), ENOBUFS))
+			ASSERT_EQ(0, itls_nl_rekey(self->agent.nl, id, false));
+		expect_works(self->server, &self->client);
+		EXPECT_LE(1, self->client.updates);
+		EXPECT_EQ(self->client.updates, info_get(self->server).tx_rekeys);
+		drop_both(self);
+	}
+}
+
 /* ---- the end of a session ----------------------------------------------------------------- */
 
 /* All data, then close_notify unless there was no memory for it, then FIN. */

@@ -22,6 +22,7 @@ FIXTURE(managed) {
 	struct agent agent;
 	struct peer client;
 	union peer_info tx, rx;
+	int family;
 };
 
 FIXTURE_VARIANT(managed) {
@@ -37,6 +38,7 @@ static inline int listener_mark(int fd, const char *profile)
 
 FIXTURE_SETUP(managed)
 {
+	self->family = variant->family;
 	agent_open(&self->agent);
 	self->listener = sock_listen(variant->family);
 	listener_require(self->listener);

@@ -7,6 +7,7 @@
  */
 #define _GNU_SOURCE
 #include "chaos.h"
+#include "nl.h"
 #include "stat.h"
 
 #include <poll.h>
@@ -98,6 +99,19 @@ static void renewer(void *arg)
 	}
 }
 
+static void rekeyer(void *arg)
+{
+	struct ktls_data *self = arg;
+	struct itls_nl *nl;
+
+	ASSERT_EQ(0, itls_nl_open(&nl));
+	while (stress_goes_on(&self->stress)) {
+		chaos_rekey(nl);
+		poll(NULL, 0, stress_below(5));
+	}
+	itls_nl_close(nl);
+}
+
 TEST_F_TIMEOUT(ktls, chaos, STRESS_DEADLINE)
 {
 	int i;
@@ -106,6 +120,8 @@ TEST_F_TIMEOUT(ktls, chaos, STRESS_DEADLINE)
 	for (i = 0; i < PAIRS; i++)
 		new_pair(self, &self->slot[2 * i]);
 	stress_spawn(&self->stress, renewer, self);
+	if (!ulp_is_intree())
+		stress_spawn(&self->stress, rekeyer, self);
 	for (i = 0; i < WORKERS; i++)
 		stress_spawn(&self->stress, worker, self);
 	stress_wait(&self->stress, NULL, NULL);

@@ -155,8 +155,14 @@ static void marker(void *arg)
 
 /* ---- the clients ----------------------------------------------------------------------- */
 
+struct client {
+	int fd;
+	bool keyed;
+	union peer_info tx, rx;	/* the present keys */
+};
+
 /* As a client that has done its handshake, or thinks so, or never heard of it. */
-static int client_connect(const struct arena_data *self, bool *keyed)
+static void client_connect(const struct arena_data *self, struct client *c)
 {
 	struct sockaddr_storage to;
 	socklen_t len = sizeof(to);
@@ -169,31 +175,64 @@ static int client_connect(const struct arena_data *self, bool *keyed)
 	sock_nonblock(fd, true);
 	if (connect(fd, (void *)&to, len) && errno == EINPROGRESS)
 		sock_poll(fd, POLLOUT, CHAOS_WAIT_MS);
-	*keyed = stress_one_in(2) && !ulp_attach(fd) && !key_set(fd, TLS_TX, &self->rx);
-	if (*keyed && key_set(fd, TLS_RX, &self->tx))
+	*c = (struct client){ .fd = fd, .tx = self->rx, .rx = self->tx };
+	c->keyed = stress_one_in(2) && !ulp_attach(fd) && !key_set(fd, TLS_TX, &c->tx);
+	if (c->keyed && key_set(fd, TLS_RX, &c->rx))
 		EXPECT_TRUE(stress_injects() || errno == ENOTCONN);
-	return fd;
 }
 
+/* The client's side of KeyUpdate, with a key that the program sets. */
+static void client_update(struct client *c)
+{
+	const uint8_t message[UPDATE_LEN] = { 24, 0, 0, 1, stress_below(2) };
+
+	if (!c->keyed || !peer_secret_len(&c->tx) ||
+	    send_typed(c->fd, message, sizeof(message), REC_HANDSHAKE, MSG_DONTWAIT) !=
+	    sizeof(message))
+		return;
+	peer_info_update(&c->tx);
+	if (key_set(c->fd, TLS_TX, &c->tx))
+		EXPECT_TRUE(stress_injects() || errno == ENOTCONN || errno == EPIPE);
+}
+
+static bool client_got_update(const struct client *c, const uint8_t *buf, ssize_t n, uint8_t type)
+{
+	return c->keyed && type == REC_HANDSHAKE && n == UPDATE_LEN && buf[0] == 24 &&
+	       peer_secret_len(&c->rx);
+}
+
+/* EKEYEXPIRED: the new key could not be set, for want of memory. */
 #define CLIENT_ERRNOS	ERRNOS(EAGAIN, EIO, ECONNRESET, EPIPE, ENOTCONN, EBADMSG, EMSGSIZE, \
-			       EINVAL, EPROTO, EINPROGRESS)
+			       EINVAL, EPROTO, EINPROGRESS, EKEYEXPIRED)
 
 /* The wire carries ciphertext, and what the agent says; never the server's own bytes. */
-static void client_step(int fd, bool keyed, bool always_marked)
+static void client_read(struct client *c, bool always_marked)
+{
+	uint8_t buf[4096], type;
+	ssize_t n = recv_typed(c->fd, buf, sizeof(buf), &type, MSG_DONTWAIT);
+
+	stress_check("client's recv", n, CLIENT_ERRNOS);
+	if (client_got_update(c, buf, n, type)) {
+		peer_info_update(&c->rx);
+		key_set(c->fd, TLS_RX, &c->rx);
+	}
+	if (n > 0 && !c->keyed && always_marked && has_run(buf, n, SERVER_BYTE))
+		test_fail(__FILE__, __LINE__, "the server's bytes came in clear");
+}
+
+static void client_step(struct client *c, bool always_marked)
 {
 	uint8_t buf[4096];
-	ssize_t n;
 
+	if (stress_one_in(8))
+		client_update(c);
 	if (stress_one_in(2)) {
-		memset(buf, keyed ? RECORD_BYTE : CLEAR_BYTE, sizeof(buf));
-		stress_check("client's send", send(fd, buf, stress_size(sizeof(buf)),
-						   MSG_DONTWAIT | MSG_NOSIGNAL), CLIENT_ERRNOS);
+		client_read(c, always_marked);
 		return;
 	}
-	n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
-	stress_check("client's recv", n, CLIENT_ERRNOS);
-	if (n > 0 && !keyed && always_marked && has_run(buf, n, SERVER_BYTE))
-		test_fail(__FILE__, __LINE__, "the server's bytes came in clear");
+	memset(buf, c->keyed ? RECORD_BYTE : CLEAR_BYTE, sizeof(buf));
+	stress_check("client's send", send(c->fd, buf, stress_size(sizeof(buf)),
+					   MSG_DONTWAIT | MSG_NOSIGNAL), CLIENT_ERRNOS);
 }
 
 static void client_close(int fd)
@@ -208,25 +247,25 @@ static void client_close(int fd)
 
 static void clients(struct arena_data *self, bool always_marked)
 {
-	int fd[CLIENTS], i;
-	bool keyed[CLIENTS] = {};
+	struct client client[CLIENTS], *c;
 
-	memset(fd, -1, sizeof(fd));
+	for (c = client; c < client + CLIENTS; c++)
+		c->fd = -1;
 	while (stress_goes_on(&self->stress)) {
-		i = stress_below(CLIENTS);
+		c = &client[stress_below(CLIENTS)];
 		stress_doing("client");
-		if (fd[i] < 0) {
-			fd[i] = client_connect(self, &keyed[i]);
-		} else if (stress_one_in(6)) {
-			client_close(fd[i]);
-			fd[i] = -1;
+		if (c->fd < 0) {
+			client_connect(self, c);
+		} else if (stress_one_in(12)) {
+			client_close(c->fd);
+			c->fd = -1;
 		} else {
-			client_step(fd[i], keyed[i], always_marked);
+			client_step(c, always_marked);
 		}
 	}
-	for (i = 0; i < CLIENTS; i++)
-		if (fd[i] >= 0)
-			client_close(fd[i]);
+	for (c = client; c < client + CLIENTS; c++)
+		if (c->fd >= 0)
+			client_close(c->fd);
 }
 
 static void client_of_marked(void *arg)
@@ -297,13 +336,16 @@ static void settle(struct arena_data *self, struct held *h, int i)
 	static const int statuses[] = { EPROTO, ECONNRESET, ETIMEDOUT, ENOENT, EIO };
 	/* ESRCH: it has ended. EPERM: it was given to the agent that this one was before. */
 	const int *errnos = ERRNOS(ESRCH, EPERM);
+	struct itls_nl_done done;
 	int err;
 
 	stress_doing("DONE");
 	if (stress_one_in(4)) {
 		err = agent_fail(&h->agent, h->req[i].id, statuses[stress_below(NR_OF(statuses))]);
 	} else {
-		err = agent_done(&h->agent, h->req[i].id, &self->tx, &self->rx);
+		agent_done_init(&done, h->req[i].id, &self->tx, &self->rx);
+		done.rekey_records = stress_one_in(2) ? 1 + stress_below(5) : 0;
+		err = itls_nl_done(h->agent.nl, &done);
 		if (!err)
 			__atomic_add_fetch(&self->established, 1, __ATOMIC_RELAXED);
 	}
@@ -372,6 +414,7 @@ static void dumper(void *arg)
 
 	ASSERT_EQ(0, itls_nl_open(&nl));
 	while (stress_goes_on(&self->stress)) {
+		chaos_rekey(nl);
 		stress_doing("SESSION_GET");
 		err = itls_nl_sessions(nl, count_session, &sessions);
 		stress_check("SESSION_GET", result(err), ERRNOS());
