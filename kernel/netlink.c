@@ -254,7 +254,7 @@ static int itls_nl_accept_doit(struct sk_buff *skb, struct genl_info *info)
 	}
 	err = hand_over(info, ctx);
 	if (err)
-		NL_SET_ERR_MSG(info->extack, "the handshake could not be handed over, it waits for another try");
+		NL_SET_ERR_MSG(info->extack, "could not be handed over: it waits for another try");
 	return err;
 }
 

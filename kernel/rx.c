@@ -282,8 +282,8 @@ static int rx_count_control(struct itls_rx *rx)
  *
  * Return: 1 when one was taken (and is on the list, unless it was a control
  * record of a managed socket), ITLS_RX_EMPTY, 0 when none is whole, -ENOMEM and
- * -EAGAIN (others have a turn first) when it may be tried again, -EKEYEXPIRED until the key is changed, or the error that
- * ended the direction.
+ * -EAGAIN (others have a turn first) when it may be tried again, -EKEYEXPIRED
+ * until the key is changed, or the error that ended the direction.
  */
 static int rx_next(struct sock *sk, struct itls_ctx *ctx)
 {

@@ -138,7 +138,7 @@ static int rekey(struct genl_info *info, struct itls_ctx *ctx)
 		err = itls_update_ask(sk, ctx, peer);
 	release_sock(sk);
 	if (err == -EOPNOTSUPP)
-		NL_SET_ERR_MSG(info->extack, "TLS 1.2, or a program has the keys: nothing to change");
+		NL_SET_ERR_MSG(info->extack, "TLS 1.2, or a program has the keys");
 	if (err != -EPIPE)
 		return err;
 	NL_SET_ERR_MSG(info->extack, "this session is not established, or ending");
