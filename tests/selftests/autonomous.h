@@ -205,13 +205,10 @@ static inline void expect_data(struct autonomous_data *self, const void *data, s
 	free(got);
 }
 
-/* What has arrived is nothing to read; reading does what it asks for. */
 static inline void expect_nothing(struct autonomous_data *self)
 {
-	char c;
-
 	arrived(self);
-	EXPECT_ERRNO(EAGAIN, recv(self->fd, &c, 1, MSG_DONTWAIT));
+	expect_nothing_in(self->fd);
 }
 
 /* ---- what the peer reads -------------------------------------------------------- */
@@ -392,7 +389,7 @@ static inline void rekey(struct autonomous_data *self, bool ask_peer)
 
 /* ---- answers --------------------------------------------------------------------- */
 
-#define LOTS	(1 << 20)
+#define LOTS	0x100000
 /* What one KeyUpdate takes on the wire: header, message, type, tag. */
 #define UPDATE_WIRE (REC_HEADER + UPDATE_LEN + 1 + 16)
 

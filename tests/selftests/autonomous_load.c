@@ -8,6 +8,7 @@
 #include "autonomous.h"
 
 #include <fcntl.h>
+#include <sys/epoll.h>
 #include <sys/sendfile.h>
 
 /* Each of the two ladders (SHA-256, SHA-384) once in full. */
@@ -41,6 +42,48 @@ TEST_F_TIMEOUT(autonomous, flood_while_the_peer_does_not_read, 60)
 	EXPECT_LE(self->peer.updates, nr);
 	EXPECT_EQ(0, self->peer.requests);
 	expect_rekeys(self, self->peer.updates, nr);
+}
+
+/* More than a reader takes in at once: it is not lost sight of. */
+TEST_F(autonomous, blocked_reader_in_a_flood)
+{
+	struct blocked b;
+	int i;
+
+	autonomous_begin(self);
+	blocked_start(&b, self, 4);
+	for (i = 0; i < 500; i++)
+		peer_send_update(&self->peer, UPDATE_NOT_REQUESTED);
+	peer_send(&self->peer, REC_DATA, "data", 4);
+	blocked_join(&b, "data", 4);
+	expect_rekeys(self, 0, 500);
+}
+
+/* As a program reads that waits for edges: until EAGAIN, then for the next. */
+TEST_F(autonomous, edges_in_a_flood)
+{
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLET };
+	int ep = epoll_create1(EPOLL_CLOEXEC), i, edges = 0;
+	char buf[8];
+	ssize_t n;
+
+	autonomous_begin(self);
+	sock_nonblock(self->fd, true);
+	for (i = 0; i < 500; i++)
+		peer_send_update(&self->peer, UPDATE_NOT_REQUESTED);
+	peer_send(&self->peer, REC_DATA, "data", 4);
+	arrived(self);
+	ASSERT_EQ(0, epoll_ctl(ep, EPOLL_CTL_ADD, self->fd, &ev));
+	do {
+		ASSERT_EQ(1, epoll_wait(ep, &ev, 1, test_wait_ms()));
+		edges++;
+		n = recv(self->fd, buf, sizeof(buf), 0);
+		ASSERT_TRUE(n == 4 || (n < 0 && errno == EAGAIN));
+	} while (n < 0);
+	printf("# %d edges\n", edges);
+	EXPECT_MEMEQ("data", buf, 4);
+	expect_rekeys(self, 0, 500);
+	close(ep);
 }
 
 /* ---- while much is moving ---------------------------------------------------------------- */

@@ -72,6 +72,21 @@ static inline void expect_over(int fd, int want)
 	EXPECT_EQ(-1, send(fd, "x", 1, MSG_NOSIGNAL | MSG_DONTWAIT));
 }
 
+/*
+ * What has arrived is nothing to a program.  Reading does what it asks for; of
+ * much the reader may be told to come back, and poll() that there is more.
+ */
+static inline void expect_nothing_in(int fd)
+{
+	int rounds = 0;
+	char c;
+
+	do {
+		ASSERT_ERRNO(EAGAIN, recv(fd, &c, 1, MSG_DONTWAIT));
+		ASSERT_LT(rounds++, 1000);
+	} while (sock_poll(fd, POLLIN, 0));
+}
+
 static inline void expect_eof(int fd)
 {
 	char buf[64];

@@ -357,6 +357,16 @@ static void open_client(struct managed_data *self)
 	peer_init(&self->client, fd[1], &self->tx, &self->rx);
 }
 
+static void bring_files(struct itls_connect *c, const void *pem)
+{
+	c->ca = (uintptr_t)pem;
+	c->cert = (uintptr_t)pem;
+	c->key = (uintptr_t)pem;
+	c->ca_len = ITLS_PEM_MAX;
+	c->cert_len = ITLS_PEM_MAX;
+	c->key_len = ITLS_PEM_MAX;
+}
+
 /* -1 and EINPROGRESS are success here. */
 static int begin_client(struct managed_data *self, const struct itls_connect *c)
 {
@@ -382,8 +392,7 @@ TEST_F_TIMEOUT(managed, connect, 90)
 	int ret;
 
 	connect_init(&c, PROFILE, "server.test");
-	c.ca = c.cert = c.key = (uintptr_t)pem;
-	c.ca_len = c.cert_len = c.key_len = ITLS_PEM_MAX;
+	bring_files(&c, pem);
 	INJECT_WALK(w, "ITLS_CONNECT") {
 		open_client(self);
 		sock_nonblock(self->server, true);
@@ -409,8 +418,7 @@ TEST_F_TIMEOUT(managed, accept_client, 90)
 	int err;
 
 	connect_init(&c, PROFILE, "server.test");
-	c.ca = c.cert = c.key = (uintptr_t)pem;
-	c.ca_len = c.cert_len = c.key_len = ITLS_PEM_MAX;
+	bring_files(&c, pem);
 	/* As of accept_request. */
 	inject_module_only();
 	INJECT_WALK(w, "ACCEPT of a client") {
