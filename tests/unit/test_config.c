@@ -16,6 +16,7 @@
 
 #define PROFILE_KEYS "certificate, key, priority, alpn, owners, tickets, min_version, client_auth, client_ca, crl, " \
 	"rekey_records, rekey_bytes"
+#define SERVE "or [client default] to serve only clients"
 #define SUFFIXES "K, M and G stand for powers of 1024"
 #define NAME64 "0123456789012345678901234567890123456789012345678901234567890123"
 
@@ -50,9 +51,9 @@ static const struct {
 	{ "comments, blanks, CRLF, no newline at the end",
 	  "# x\n; y\n\n\t[ profile a ]\r\n  certificate=/c\r\nkey =/k", "" },
 	{ "a '#' inside a value belongs to it", "[profile a]\ncertificate = /c#1\nkey = /k\n", "" },
-	{ "empty file", "", "/etc/t.conf: no profile: add a [profile NAME] section with certificate and key\n" },
+	{ "empty file", "", "/etc/t.conf: no profile: add a [profile NAME] section with certificate and key, " SERVE "\n" },
 	{ "only [itlsd]", "[itlsd]\n",
-	  "/etc/t.conf: no profile: add a [profile NAME] section with certificate and key\n" },
+	  "/etc/t.conf: no profile: add a [profile NAME] section with certificate and key, " SERVE "\n" },
 	{ "missing certificate and key", "\n[profile a]\n",
 	  "/etc/t.conf:2: [profile a] has no certificate: add 'certificate = FILE' (PEM, chain included)\n"
 	  "/etc/t.conf:2: [profile a] has no key: add 'key = FILE' (PEM)\n" },
@@ -61,9 +62,9 @@ static const struct {
 	{ "unknown key in [itlsd]", GOOD "[itlsd]\nkey = x\n",
 	  "/etc/t.conf:5: unknown key 'key': known here are log_level, max_handshakes\n" },
 	{ "unknown section", GOOD "[server]\nanything = goes\n",
-	  "/etc/t.conf:4: unknown section [server]: write [profile NAME] or [itlsd]\n" },
+	  "/etc/t.conf:4: unknown section [server]: write [profile NAME], [client NAME] or [itlsd]\n" },
 	{ "section without bracket", "[profile a\n" GOOD,
-	  "/etc/t.conf:1: section without ']': write [profile NAME] or [itlsd]\n" },
+	  "/etc/t.conf:1: section without ']': write [profile NAME], [client NAME] or [itlsd]\n" },
 	{ "duplicate profile", GOOD GOOD,
 	  "/etc/t.conf:4: profile 'a' was defined on line 1 already: rename or remove one of them\n" },
 	{ "duplicate [itlsd]", "[itlsd]\n[itlsd]\n" GOOD,

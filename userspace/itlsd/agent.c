@@ -5,6 +5,7 @@
  *
  *   READY -> ACCEPT until -EAGAIN -> conn_new()
  *   first byte -> handshake_new() -> handshake_step() ... -> DONE, close
+ *   client: writable -> handshake_new_client() -> the same
  *
  * Who owns what: a conn owns its channel descriptor, a reference on its
  * profile and its handshake; the agent owns the conns.  Every conn ends in
@@ -27,6 +28,7 @@
 #include <unistd.h>
 
 #include "agent.h"
+#include "client.h"
 #include "handshake.h"
 #include "libitls/nl.h"
 #include "log.h"
@@ -42,8 +44,9 @@ static const struct {
 	const char *text;
 } agent_outcomes[] = {
 	{ EPROTO, "by TLS errors or refusals" },
+	{ EINVAL, "by names, certificates or keys of programs that are not fit for use" },
 	{ EKEYREJECTED, "by certificates that were refused" },
-	{ ECONNRESET, "client went away" },
+	{ ECONNRESET, "peer went away" },
 	{ ETIMEDOUT, "too slow" },
 	{ ENOENT, "no such profile" },
 	{ EACCES, "owner not allowed" },
@@ -145,6 +148,7 @@ static void conn_free(struct conn *conn)
 	if (conn->profile)
 		profile_put(conn->profile);
 	close(conn->req.fd);
+	itls_nl_request_wipe(&conn->req);
 	LIST_REMOVE(conn, entry);
 	agent->n_conns--;
 	free(conn);
@@ -173,6 +177,11 @@ static void fill_success(const struct conn *conn, struct itls_nl_done *done)
 	profile_rekey(conn->profile, &done->rekey_records, &done->rekey_bytes);
 }
 
+static const char *conn_kind(const struct conn *conn)
+{
+	return conn->req.role == ITLS_ROLE_CLIENT ? "client" : "profile";
+}
+
 /* What the administrator has to mend is told at once, but not over and over. */
 static void conn_complain(const struct conn *conn, int status, const char *text)
 {
@@ -181,12 +190,13 @@ static void conn_complain(const struct conn *conn, int status, const char *text)
 
 	switch (status) {
 	case ENOENT:
-		log_warning("no profile '%s', wanted by %s (pid %u): add [profile %s] to the configuration and reload",
-			    req->profile, req->owner_comm, req->owner_pid, req->profile);
+		log_warning("no %s '%s', wanted by %s (pid %u): add [%s %s] to the configuration and reload",
+			    conn_kind(conn), req->profile, req->owner_comm, req->owner_pid, conn_kind(conn),
+			    req->profile);
 		break;
 	case EACCES:
-		log_warning("profile '%s' is not for user %u (%s, pid %u): add the user to its 'owners' and reload",
-			    req->profile, req->owner_uid, req->owner_comm, req->owner_pid);
+		log_warning("%s '%s' is not for user %u (%s, pid %u): add the user to its 'owners' and reload",
+			    conn_kind(conn), req->profile, req->owner_uid, req->owner_comm, req->owner_pid);
 		break;
 	case EIO:
 		log_warning("handshake with %s failed inside the daemon: %s: if it goes on, run itlsd with --debug",
@@ -202,7 +212,7 @@ static void conn_report(const struct conn *conn, int status)
 
 	if (status && tally(conn->agent, status))
 		conn_complain(conn, status, text);
-	log_debug("#%u %s: profile %s: %s%s", conn->req.id, peer_text(conn, peer, sizeof(peer)),
+	log_debug("#%u %s: %s %s: %s%s", conn->req.id, peer_text(conn, peer, sizeof(peer)), conn_kind(conn),
 		  conn->req.profile, status ? "failed: " : "", text);
 }
 
@@ -239,6 +249,36 @@ static void conn_deadline(struct loop_timer *timer)
 	conn_end(loop_owner(timer, struct conn, deadline), ETIMEDOUT);
 }
 
+static gnutls_datum_t blob_datum(const struct itls_nl_blob *blob)
+{
+	return (gnutls_datum_t){ blob->data, blob->len };
+}
+
+static int conn_start_client(struct conn *conn)
+{
+	struct client_request req = {
+		.server_name = conn->req.server_name,
+		.ca = blob_datum(&conn->req.ca),
+		.cert = blob_datum(&conn->req.cert),
+		.key = blob_datum(&conn->req.key),
+	};
+	int err = handshake_new_client(&conn->handshake, conn->profile, conn->req.fd, &req);
+
+	itls_nl_request_wipe(&conn->req);
+	return err;
+}
+
+static int conn_start(struct conn *conn)
+{
+	int err;
+
+	if (conn->req.role == ITLS_ROLE_CLIENT)
+		err = conn_start_client(conn);
+	else
+		err = handshake_new(&conn->handshake, conn->profile, conn->req.fd);
+	return err == -ENOMEM ? -EIO : err;
+}
+
 static void conn_ready(struct loop_watch *watch, uint32_t events)
 {
 	struct conn *conn = loop_owner(watch, struct conn, channel);
@@ -246,10 +286,8 @@ static void conn_ready(struct loop_watch *watch, uint32_t events)
 
 	(void)events;
 	if (!conn->handshake)
-		err = handshake_new(&conn->handshake, conn->profile, conn->req.fd);
-	if (err)
-		err = -EIO;
-	else
+		err = conn_start(conn);
+	if (!err)
 		err = handshake_step(conn->handshake);
 	if (err != -EAGAIN) {
 		conn_end(conn, -err);
@@ -265,20 +303,37 @@ static void conn_ready(struct loop_watch *watch, uint32_t events)
 
 static int conn_authorise(struct conn *conn)
 {
-	conn->profile = profiles_get(conn->agent->profiles, conn->req.profile);
+	const struct profiles *set = conn->agent->profiles;
+	const char *name = conn->req.profile;
+
+	if (conn->req.role == ITLS_ROLE_CLIENT)
+		conn->profile = profiles_get_client(set, name);
+	else if (conn->req.role == ITLS_ROLE_SERVER)
+		conn->profile = profiles_get(set, name);
 	if (!conn->profile)
 		return -ENOENT;
 	return profile_allows(conn->profile, conn->req.owner_uid) ? 0 : -EACCES;
 }
 
-/* Takes the descriptor in @req. */
-static void conn_new(struct agent *agent, const struct itls_nl_request *req)
+/* A server waits for the first byte, a client writes it. */
+static int conn_watch(struct conn *conn)
+{
+	conn->events = conn->req.role == ITLS_ROLE_CLIENT ? EPOLLOUT : EPOLLIN;
+	if (!loop_watch(conn->agent->loop, &conn->channel, conn->events))
+		return 0;
+	conn->events = 0;
+	return -EIO;
+}
+
+/* Takes the descriptor and the blobs in @req. */
+static void conn_new(struct agent *agent, struct itls_nl_request *req)
 {
 	struct conn *conn = calloc(1, sizeof(*conn));
 	int err;
 
 	if (!conn) {
 		close(req->fd); /* fails the request */
+		itls_nl_request_wipe(req);
 		tally(agent, EIO);
 		return;
 	}
@@ -290,13 +345,12 @@ static void conn_new(struct agent *agent, const struct itls_nl_request *req)
 	LIST_INSERT_HEAD(&agent->conns, conn, entry);
 	agent->n_conns++;
 	err = conn_authorise(conn);
-	if (!err && loop_watch(agent->loop, &conn->channel, EPOLLIN))
-		err = -EIO;
+	if (!err)
+		err = conn_watch(conn);
 	if (err) {
 		conn_end(conn, -err);
 		return;
 	}
-	conn->events = EPOLLIN;
 	loop_arm(agent->loop, &conn->deadline, req->deadline_ms);
 }
 

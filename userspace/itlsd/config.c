@@ -24,7 +24,10 @@
 #include "log.h"
 #include "values.h"
 
-enum config_section { SECTION_NONE, SECTION_DAEMON, SECTION_PROFILE, SECTION_BROKEN };
+enum config_section { SECTION_NONE, SECTION_DAEMON, SECTION_PROFILE, SECTION_CLIENT, SECTION_BROKEN };
+
+#define CONFIG_SECTIONS "[profile NAME], [client NAME] or [itlsd]"
+#define CONFIG_DEFAULT_CLIENT "default"
 
 /* A key: its name and where its value goes. */
 struct config_key {
@@ -48,6 +51,21 @@ static const struct config_key config_profile_keys[] = {
 	{ NULL, 0 },
 };
 
+static const struct config_key config_client_keys[] = {
+	{ "ca", offsetof(struct config_profile, ca) },
+	{ "crl", offsetof(struct config_profile, crl) },
+	{ "certificate", offsetof(struct config_profile, certificate) },
+	{ "key", offsetof(struct config_profile, key) },
+	{ "priority", offsetof(struct config_profile, priority) },
+	{ "alpn", offsetof(struct config_profile, alpn_value) },
+	{ "owners", offsetof(struct config_profile, owners_value) },
+	{ "tickets", offsetof(struct config_profile, tickets_value) },
+	{ "min_version", offsetof(struct config_profile, min_version_value) },
+	{ "rekey_records", offsetof(struct config_profile, rekey_records_value) },
+	{ "rekey_bytes", offsetof(struct config_profile, rekey_bytes_value) },
+	{ NULL, 0 },
+};
+
 static const struct config_key config_daemon_keys[] = {
 	{ "log_level", offsetof(struct config, log_level_value) },
 	{ "max_handshakes", offsetof(struct config, max_handshakes_value) },
@@ -57,7 +75,7 @@ static const struct config_key config_daemon_keys[] = {
 struct config_parser {
 	struct config *cfg;
 	enum config_section section;
-	struct config_profile *profile;		/* of SECTION_PROFILE */
+	struct config_profile *profile;		/* of SECTION_PROFILE and SECTION_CLIENT */
 	bool daemon_seen;
 	int daemon_line;
 	int line;
@@ -150,39 +168,61 @@ static bool profile_name_ok(const char *name)
 	return len && len <= ITLS_PROFILE_MAX && !name[len];
 }
 
-static void parse_profile_section(struct config_parser *p, const char *name)
+/* NULL: no memory. */
+static struct config_profile *profile_new(const char *name, bool client, int line)
 {
-	struct config_profile *profile, **tail = &p->cfg->profiles;
+	struct config_profile *profile = calloc(1, sizeof(*profile));
+
+	if (!profile)
+		return NULL;
+	profile->name = strdup(name);
+	profile->client = client;
+	profile->line = line;
+	if (profile->name)
+		return profile;
+	free(profile);
+	return NULL;
+}
+
+static void parse_profile_section(struct config_parser *p, const char *name, bool client)
+{
+	struct config_profile **tail = client ? &p->cfg->clients : &p->cfg->profiles;
+	const char *what = client ? "client" : "profile";
 
 	p->section = SECTION_BROKEN;
 	if (!profile_name_ok(name)) {
 		config_error(p->cfg, p->line,
-			     "'%s' is no profile name: write 1 to %d characters of A-Z a-z 0-9 . _ -",
-			     name, ITLS_PROFILE_MAX);
+			     "'%s' is no %s name: write 1 to %d characters of A-Z a-z 0-9 . _ -",
+			     name, what, ITLS_PROFILE_MAX);
 		return;
 	}
 	for (; *tail; tail = &(*tail)->next) {
 		if (strcmp((*tail)->name, name))
 			continue;
 		config_error(p->cfg, p->line,
-			     "profile '%s' was defined on line %d already: rename or remove one of them",
-			     name, (*tail)->line);
+			     "%s '%s' was defined on line %d already: rename or remove one of them",
+			     what, name, (*tail)->line);
 		return;
 	}
-	profile = calloc(1, sizeof(*profile));
-	if (!profile) {
+	p->profile = profile_new(name, client, p->line);
+	if (!p->profile) {
 		p->oom = true;
 		return;
 	}
-	profile->name = parser_copy(p, name);
-	if (!profile->name) {
-		free(profile);
-		return;
-	}
-	profile->line = p->line;
-	*tail = profile;
-	p->profile = profile;
-	p->section = SECTION_PROFILE;
+	*tail = p->profile;
+	p->section = client ? SECTION_CLIENT : SECTION_PROFILE;
+}
+
+/* What clients use that name nothing is there even if nobody wrote it down. */
+static void add_default_client(struct config_parser *p)
+{
+	struct config_profile **tail = &p->cfg->clients;
+
+	for (; *tail; tail = &(*tail)->next)
+		if (!strcmp((*tail)->name, CONFIG_DEFAULT_CLIENT))
+			return;
+	*tail = profile_new(CONFIG_DEFAULT_CLIENT, true, 0);
+	p->oom |= !*tail;
 }
 
 static void parse_daemon_section(struct config_parser *p)
@@ -197,6 +237,13 @@ static void parse_daemon_section(struct config_parser *p)
 	p->daemon_line = p->line;
 }
 
+static bool is_section(const char *name, const char *what)
+{
+	size_t len = strlen(what);
+
+	return !strncmp(name, what, len) && (!name[len] || isspace((unsigned char)name[len]));
+}
+
 static void parse_section(struct config_parser *p, char *text)
 {
 	size_t len = strlen(text);
@@ -204,17 +251,19 @@ static void parse_section(struct config_parser *p, char *text)
 
 	p->section = SECTION_BROKEN;
 	if (text[len - 1] != ']') {
-		config_error(p->cfg, p->line, "section without ']': write [profile NAME] or [itlsd]");
+		config_error(p->cfg, p->line, "section without ']': write " CONFIG_SECTIONS);
 		return;
 	}
 	text[len - 1] = '\0';
 	name = trim(text + 1);
 	if (!strcmp(name, "itlsd"))
 		parse_daemon_section(p);
-	else if (!strncmp(name, "profile", 7) && (!name[7] || isspace((unsigned char)name[7])))
-		parse_profile_section(p, trim(name + 7));
+	else if (is_section(name, "profile"))
+		parse_profile_section(p, trim(name + strlen("profile")), false);
+	else if (is_section(name, "client"))
+		parse_profile_section(p, trim(name + strlen("client")), true);
 	else
-		config_error(p->cfg, p->line, "unknown section [%s]: write [profile NAME] or [itlsd]", name);
+		config_error(p->cfg, p->line, "unknown section [%s]: write " CONFIG_SECTIONS, name);
 }
 
 static void unknown_key(struct config_parser *p, const char *name, const struct config_key *keys)
@@ -228,10 +277,15 @@ static void unknown_key(struct config_parser *p, const char *name, const struct 
 	config_error(p->cfg, p->line, "unknown key '%s': known here are %s", name, known);
 }
 
+static const struct config_key *profile_keys(const struct config_profile *profile)
+{
+	return profile->client ? config_client_keys : config_profile_keys;
+}
+
 static void parse_value(struct config_parser *p, const char *name, const char *text)
 {
 	bool daemon = p->section == SECTION_DAEMON;
-	const struct config_key *keys = daemon ? config_daemon_keys : config_profile_keys;
+	const struct config_key *keys = daemon ? config_daemon_keys : profile_keys(p->profile);
 	char *base = daemon ? (char *)p->cfg : (char *)p->profile;
 	const struct config_key *key;
 	struct config_value *value;
@@ -328,9 +382,10 @@ int config_parse(const char *path, const char *text, size_t len, struct config *
 		goto out;
 	memcpy(copy, text, len);
 	parse_text(&p, copy, len);
+	if (!p.cfg->profiles && !p.cfg->clients && !p.cfg->n_errors)
+		config_error(p.cfg, 0, "no profile: add a [profile NAME] section with certificate and key, or [client default] to serve only clients");
+	add_default_client(&p);
 	p.oom |= values_read(p.cfg) != 0;
-	if (!p.cfg->profiles && !p.cfg->n_errors)
-		config_error(p.cfg, 0, "no profile: add a [profile NAME] section with certificate and key");
 	if (p.oom) {
 		config_free(p.cfg);
 		err = -ENOMEM;
@@ -388,7 +443,7 @@ static void profile_free(struct config_profile *profile)
 		free(profile->alpn[i]);
 	free(profile->alpn);
 	free(profile->owners);
-	for (key = config_profile_keys; key->name; key++)
+	for (key = profile_keys(profile); key->name; key++)
 		free(((struct config_value *)((char *)profile + key->offset))->text);
 	free(profile->name);
 	free(profile);
@@ -403,6 +458,10 @@ void config_free(struct config *cfg)
 		return;
 	while ((profile = cfg->profiles)) {
 		cfg->profiles = profile->next;
+		profile_free(profile);
+	}
+	while ((profile = cfg->clients)) {
+		cfg->clients = profile->next;
 		profile_free(profile);
 	}
 	for (i = 0; i < cfg->n_messages; i++)

@@ -26,8 +26,10 @@ enum config_auth { CONFIG_AUTH_NONE, CONFIG_AUTH_REQUEST, CONFIG_AUTH_REQUIRE };
 
 enum config_version { CONFIG_TLS_1_2, CONFIG_TLS_1_3 };
 
+/* A [profile NAME] of servers or a [client NAME]; each has values the other lacks. */
 struct config_profile {
 	struct config_profile *next;
+	bool client;
 	char *name;
 	int line;
 	struct config_value certificate;	/* paths, already absolute */
@@ -37,6 +39,7 @@ struct config_profile {
 	struct config_value owners_value;
 	struct config_value tickets_value;
 	struct config_value min_version_value;
+	struct config_value ca;			/* text NULL: the system's authorities */
 	struct config_value client_auth_value;
 	struct config_value client_ca;
 	struct config_value crl;
@@ -44,7 +47,7 @@ struct config_profile {
 	struct config_value rekey_bytes_value;
 	char **alpn;
 	size_t n_alpn;
-	uid_t *owners;				/* root is always allowed */
+	uid_t *owners;				/* root is always allowed; clients: and all, if none are named */
 	size_t n_owners;
 	bool tickets;
 	enum config_version min_version;
@@ -63,6 +66,7 @@ struct config_message {
 struct config {
 	char *path;
 	struct config_profile *profiles;	/* in the order of the file */
+	struct config_profile *clients;		/* the same; "default" is always among them */
 	struct config_value log_level_value;
 	struct config_value max_handshakes_value;
 	int log_level;				/* enum log_level */

@@ -20,6 +20,7 @@
 #include <linux/itls.h>
 
 #include "channel.h"
+#include "client.h"
 #include "handshake.h"
 #include "log.h"
 #include "profile.h"
@@ -36,6 +37,7 @@ struct handshake {
 	gnutls_session_t session;
 	struct channel channel;
 	struct profile *profile;
+	struct client client;
 	bool have_tx_secret;
 	bool have_rx_secret;
 	bool finished;		/* GnuTLS is; output may still wait */
@@ -46,7 +48,8 @@ struct handshake {
 	uint8_t *prefix;
 	char *text;
 	struct verify_want want;
-	enum itls_verify verify;
+	enum itls_verify verify;	/* of a session to be resumed: of its certificates */
+	bool judged;			/* certificates of this handshake */
 	uint8_t digest[ITLS_DIGEST_LEN];
 	char subject[ITLS_SUBJECT_MAX + 1];
 	char alpn[ITLS_ALPN_MAX + 1];
@@ -74,9 +77,11 @@ static int omit_extension(gnutls_session_t session, gnutls_buffer_t data)
 /*
  * The kernel sends records up to the full size.  Both extensions are offers of
  * the client that a server may leave unanswered, and unanswered they do not
- * bind.  GnuTLS has no switch for them, but lets them be replaced.
+ * bind.  GnuTLS has no switch for them, but lets them be replaced; except in
+ * clients, where it makes the offer all the same (for records of full size).
+ * What a server answers with then is looked at when the handshake is over.
  */
-static int refuse_short_records(gnutls_session_t session)
+static int leave_short_records(gnutls_session_t session)
 {
 	static const int ids[] = { EXT_MAX_FRAGMENT_LENGTH, EXT_RECORD_SIZE_LIMIT };
 	unsigned int i;
@@ -159,6 +164,7 @@ static int certificate_read(gnutls_session_t session)
 {
 	struct handshake *h = gnutls_session_get_ptr(session);
 
+	h->judged = true;
 	h->verify = verify_peer(session, &h->want);
 	return verdict_will_do(h) ? 0 : GNUTLS_E_CERTIFICATE_ERROR;
 }
@@ -201,9 +207,21 @@ int handshake_setup(bool debug)
 	return 0;
 }
 
+/* Whoever named a certificate wants it shown, whatever authorities the server asks for. */
+static unsigned int session_flags(const struct profile *profile)
+{
+	unsigned int flags = GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL;
+
+	if (!profile_is_client(profile))
+		return flags | GNUTLS_SERVER;
+	if (!profile_has_tickets(profile))
+		flags |= GNUTLS_NO_TICKETS;
+	return flags | GNUTLS_CLIENT | GNUTLS_FORCE_CLIENT_CERT;
+}
+
 static int session_new(struct handshake *h, int fd)
 {
-	int ret = gnutls_init(&h->session, GNUTLS_SERVER | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL);
+	int ret = gnutls_init(&h->session, session_flags(h->profile));
 
 	if (ret < 0) {
 		h->session = NULL;
@@ -215,21 +233,81 @@ static int session_new(struct handshake *h, int fd)
 	gnutls_session_set_verify_function(h->session, certificate_read);
 	gnutls_handshake_set_hook_function(h->session, GNUTLS_HANDSHAKE_CERTIFICATE_PKT, GNUTLS_HOOK_POST,
 					   certificate_came);
-	ret = refuse_short_records(h->session);
+	ret = profile_is_client(h->profile) ? 0 : leave_short_records(h->session);
 	return ret ? ret : profile_apply(h->profile, h->session);
 }
 
-int handshake_new(struct handshake **hp, struct profile *profile, int fd)
+static struct handshake *new(struct profile *profile)
 {
 	struct handshake *h = calloc(1, sizeof(*h));
 
 	if (!h)
-		return -ENOMEM;
+		return NULL;
 	h->profile = profile_ref(profile);
-	h->want = (struct verify_want){ .trust = profile_trust(profile), .purpose = GNUTLS_KP_TLS_WWW_CLIENT };
+	h->want.trust = profile_trust(profile);
 	h->alert_tx = -1;
 	h->alert_rx = -1;
+	return h;
+}
+
+int handshake_new(struct handshake **hp, struct profile *profile, int fd)
+{
+	struct handshake *h = new(profile);
+
+	if (!h)
+		return -ENOMEM;
+	h->want.purpose = GNUTLS_KP_TLS_WWW_CLIENT;
 	if (session_new(h, fd) < 0) {
+		handshake_free(h);
+		return -EIO;
+	}
+	*hp = h;
+	return 0;
+}
+
+static int client_session_new(struct handshake *h, int fd)
+{
+	int ret = session_new(h, fd);
+
+	return ret ? ret : client_apply(&h->client, h->session);
+}
+
+/*
+ * A server that resumes shows no certificate: the one of the session is judged
+ * again, with today's date and trust, before the session is offered at all.
+ */
+static int client_resume(struct handshake *h, int fd, const gnutls_datum_t *data)
+{
+	if (gnutls_session_set_data(h->session, data->data, data->size) >= 0) {
+		h->verify = verify_peer(h->session, &h->want);
+		if (h->verify == ITLS_VERIFY_OK)
+			return 0;
+	}
+	h->verify = ITLS_VERIFY_NONE;
+	gnutls_deinit(h->session);
+	return client_session_new(h, fd);
+}
+
+int handshake_new_client(struct handshake **hp, struct profile *profile, int fd, const struct client_request *req)
+{
+	struct handshake *h = new(profile);
+	int err, ret;
+
+	if (!h)
+		return -ENOMEM;
+	err = client_prepare(&h->client, req);
+	if (err) {
+		handshake_free(h);
+		return err;
+	}
+	if (h->client.trust)
+		h->want.trust = h->client.trust;
+	h->want.name = h->client.name;
+	h->want.purpose = GNUTLS_KP_TLS_WWW_SERVER;
+	ret = client_session_new(h, fd);
+	if (!ret && req->session.data)
+		ret = client_resume(h, fd, &req->session);
+	if (ret < 0) {
 		handshake_free(h);
 		return -EIO;
 	}
@@ -243,6 +321,7 @@ void handshake_free(struct handshake *h)
 		return;
 	if (h->session)
 		gnutls_deinit(h->session);
+	client_clear(&h->client);
 	profile_put(h->profile);
 	if (h->prefix)
 		gnutls_memset(h->prefix, 0, ITLS_PREFIX_MAX);
@@ -288,7 +367,9 @@ static void take_names(struct handshake *h)
 		memcpy(h->alpn, alpn.data, alpn.size);
 		h->result.alpn = h->alpn;
 	}
-	if (!gnutls_server_name_get(h->session, h->sni, &len, &type, 0) && type == GNUTLS_NAME_DNS)
+	if (profile_is_client(h->profile))
+		h->result.sni = h->client.is_address ? NULL : h->client.name;
+	else if (!gnutls_server_name_get(h->session, h->sni, &len, &type, 0) && type == GNUTLS_NAME_DNS)
 		h->result.sni = h->sni;
 	h->result.resumed = gnutls_session_is_resumed(h->session);
 }
@@ -310,7 +391,7 @@ static int take_peer(struct handshake *h)
 {
 	struct handshake_result *r = &h->result;
 
-	if (!verdict_will_do(h))
+	if (!verdict_will_do(h) || (profile_is_client(h->profile) && !h->judged && !r->resumed))
 		return -EIO;
 	if (h->verify != ITLS_VERIFY_OK)
 		return 0;
@@ -325,9 +406,10 @@ static int finish(struct handshake *h)
 {
 	int err;
 
-	if (gnutls_transport_is_ktls_enabled(h->session) ||
-	    gnutls_record_get_max_size(h->session) < HANDSHAKE_RECORD)
+	if (gnutls_transport_is_ktls_enabled(h->session))
 		return -EIO;
+	if (gnutls_record_get_max_size(h->session) < HANDSHAKE_RECORD)
+		return profile_is_client(h->profile) ? -EPROTO : -EIO;
 	err = take_prefix(h); /* before the keys: reading may move the sequence number */
 	if (err)
 		return err;
@@ -462,7 +544,7 @@ const char *handshake_text(struct handshake *h)
 	if (h->error && is_refusal(h->verify))
 		return verify_text(h->verify);
 	if (h->channel.eof)
-		return "connection closed by the client";
+		return "connection closed by the peer";
 	if (h->error)
 		return gnutls_strerror(h->error);
 	if (!h->text)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * One TLS server handshake over one non-blocking descriptor.  Knows GnuTLS and
- * the descriptor; not where it came from, and no netlink.
+ * One TLS handshake, of a server or a client, over one non-blocking descriptor.
+ * Knows GnuTLS and the descriptor; not where it came from, and no netlink.
  */
 #ifndef ITLSD_HANDSHAKE_H
 #define ITLSD_HANDSHAKE_H
@@ -14,12 +14,13 @@
 
 #include "keys.h"
 
+struct client_request;
 struct handshake;
 struct profile;
 
 /* Valid from a step that returned 0 until handshake_free(). */
 struct handshake_result {
-	union keys tx;			/* what the server writes */
+	union keys tx;			/* what we write */
 	union keys rx;
 	size_t tx_len;
 	size_t rx_len;
@@ -40,6 +41,12 @@ int handshake_setup(bool debug);
 
 /* Takes a reference on @profile.  @fd stays the caller's. */
 int handshake_new(struct handshake **hp, struct profile *profile, int fd);
+/*
+ * The same for a client, with a client's profile; its first step writes.
+ * Nothing of @req is kept.  -EINVAL: something in it is not fit for use.
+ */
+int handshake_new_client(struct handshake **hp, struct profile *profile, int fd,
+			 const struct client_request *req);
 /* Wipes the keys. */
 void handshake_free(struct handshake *h);
 
@@ -47,9 +54,9 @@ void handshake_free(struct handshake *h);
  * Goes as far as it can.  0: done and all output written.  -EAGAIN: call again
  * when the descriptor is ready for handshake_events().  Any other: failed, and
  * an alert was tried:
- *   -EPROTO      the client broke the protocol, or refused what we offer
+ *   -EPROTO      the peer broke the protocol, or refused what we offer
  *   -EKEYREJECTED the peer's certificate was refused, see handshake_verify()
- *   -ECONNRESET  the client, or the connection, went away
+ *   -ECONNRESET  the peer, or the connection, went away
  *   -EIO         it is us: memory, a GnuTLS error
  */
 int handshake_step(struct handshake *h);

@@ -29,6 +29,9 @@ struct profile {
 	gnutls_certificate_credentials_t creds;
 	gnutls_priority_t prio;
 	struct trust *trust;
+	bool client;
+	bool tickets;
+	bool everybody;				/* may use it */
 	enum config_auth client_auth;
 	gnutls_datum_t ticket_key;		/* data NULL: no tickets */
 	gnutls_datum_t *alpn;
@@ -41,6 +44,7 @@ struct profile {
 
 struct profiles {
 	unsigned int count;
+	unsigned int n_servers;
 	struct profile *profile[];
 };
 
@@ -72,10 +76,12 @@ static int build_credentials(struct config *cfg, const struct config_profile *se
 	mode_t mode = 0;
 	int err, key_err;
 
-	if (!section->certificate.text || !section->key.text)
-		return -EINVAL; /* the parser said so */
 	if (gnutls_certificate_allocate_credentials(&profile->creds) < 0)
 		return -ENOMEM;
+	if (section->client && !section->certificate.line && !section->key.line)
+		return 0;
+	if (!section->certificate.text || !section->key.text)
+		return -EINVAL; /* the parser said so */
 	err = pem_load(cfg, &section->certificate, "certificate", &cert, &mode);
 	if (!err)
 		err = pem_check_chain(cfg, &section->certificate, &cert);
@@ -101,16 +107,37 @@ static int build_priority(struct config *cfg, const struct config_profile *secti
 
 	err = priority_build(text, section->min_version == CONFIG_TLS_1_3, carry, &profile->prio, why,
 			     sizeof(why));
-	if (err == -EINVAL)
+	/* Nobody wrote the default client: it only repeats what was said of a profile. */
+	if (err == -EINVAL && (line || !cfg->n_errors))
 		config_error(cfg, line, "%s", why);
 	return err;
 }
 
-static int build_auth(struct config *cfg, const struct config_profile *section, struct profile *profile)
+/* The system's authorities are many: those who want just them share one copy. */
+static int build_trust(struct config *cfg, const struct config_profile *section, struct trust **system,
+		       struct profile *profile)
+{
+	bool shared = !section->ca.text && !section->crl.text;
+	int err;
+
+	if (shared && *system) {
+		profile->trust = trust_ref(*system);
+		return 0;
+	}
+	err = trust_load(cfg, &section->ca, &section->crl, &profile->trust);
+	if (!err && shared)
+		*system = trust_ref(profile->trust);
+	return err;
+}
+
+static int build_auth(struct config *cfg, const struct config_profile *section, struct trust **system,
+		      struct profile *profile)
 {
 	int err;
 
 	profile->client_auth = section->client_auth;
+	if (section->client)
+		return build_trust(cfg, section, system, profile);
 	if (section->client_auth == CONFIG_AUTH_NONE)
 		return 0;
 	if (!section->client_ca.text)
@@ -128,7 +155,7 @@ static int build_ticket_key(const struct config_profile *section, const struct p
 	int err = 0;
 
 	/* A resumed session would come without the certificate that was verified. */
-	if (!section->tickets || section->client_auth != CONFIG_AUTH_NONE)
+	if (!profile->tickets || profile->client)
 		return 0;
 	before = old ? profiles_get(old, section->name) : NULL;
 	if (before && before->ticket_key.data)
@@ -160,26 +187,45 @@ static int build_lists(const struct config_profile *section, struct profile *pro
 	return 0;
 }
 
-/* Goes through all parts, so that all mistakes are told at once. */
-static int profile_build(struct config *cfg, const struct config_profile *section,
-			 const struct carry *carry, const struct profiles *old, struct profile **out)
+static struct profile *profile_new(const struct config_profile *section)
 {
 	struct profile *profile = calloc(1, sizeof(*profile));
+
+	if (!profile)
+		return NULL;
+	profile->refs = 1;
+	profile->client = section->client;
+	profile->tickets = section->tickets && section->client_auth == CONFIG_AUTH_NONE;
+	profile->everybody = section->client && !section->owners_value.line && !section->certificate.line;
+	profile->rekey_records = section->rekey_records;
+	profile->rekey_bytes = section->rekey_bytes;
+	return profile;
+}
+
+/* What profiles of one configuration are built from. */
+struct build {
+	struct config *cfg;
+	const struct carry *carry;
+	const struct profiles *old;
+	struct trust *system;
+};
+
+/* Goes through all parts, so that all mistakes are told at once. */
+static int profile_build(struct build *build, const struct config_profile *section, struct profile **out)
+{
+	struct profile *profile = profile_new(section);
 	int err, part;
 
 	if (!profile)
 		return -ENOMEM;
-	profile->refs = 1;
-	profile->rekey_records = section->rekey_records;
-	profile->rekey_bytes = section->rekey_bytes;
 	err = build_lists(section, profile);
-	part = build_credentials(cfg, section, profile);
+	part = build_credentials(build->cfg, section, profile);
 	err = err ? err : part;
-	part = build_priority(cfg, section, carry, profile);
+	part = build_priority(build->cfg, section, build->carry, profile);
 	err = err ? err : part;
-	part = build_auth(cfg, section, profile);
+	part = build_auth(build->cfg, section, &build->system, profile);
 	err = err ? err : part;
-	part = build_ticket_key(section, old, profile);
+	part = build_ticket_key(section, build->old, profile);
 	err = err ? err : part;
 	if (err) {
 		profile_put(profile);
@@ -189,26 +235,44 @@ static int profile_build(struct config *cfg, const struct config_profile *sectio
 	return 0;
 }
 
-int profiles_build(struct config *cfg, const struct carry *carry, const struct profiles *old,
-		   struct profiles **set)
+static int build_list(struct build *build, const struct config_profile *section, struct profiles *set)
 {
-	const struct config_profile *section;
-	struct profiles *new;
-	unsigned int n = 0;
 	int err, ret = 0;
 
-	for (section = cfg->profiles; section; section = section->next)
-		n++;
-	new = calloc(1, sizeof(*new) + n * sizeof(new->profile[0]));
-	if (!new)
-		return -ENOMEM;
-	for (section = cfg->profiles; section; section = section->next) {
-		err = profile_build(cfg, section, carry, old, &new->profile[new->count]);
+	for (; section; section = section->next) {
+		err = profile_build(build, section, &set->profile[set->count]);
 		if (err)
 			ret = err;
 		else
-			new->count++;
+			set->count++;
 	}
+	return ret;
+}
+
+static unsigned int list_length(const struct config_profile *section)
+{
+	unsigned int n = 0;
+
+	for (; section; section = section->next)
+		n++;
+	return n;
+}
+
+int profiles_build(struct config *cfg, const struct carry *carry, const struct profiles *old,
+		   struct profiles **set)
+{
+	struct build build = { .cfg = cfg, .carry = carry, .old = old };
+	unsigned int n = list_length(cfg->profiles) + list_length(cfg->clients);
+	struct profiles *new = calloc(1, sizeof(*new) + n * sizeof(new->profile[0]));
+	int part, ret;
+
+	if (!new)
+		return -ENOMEM;
+	ret = build_list(&build, cfg->profiles, new);
+	new->n_servers = new->count;
+	part = build_list(&build, cfg->clients, new);
+	ret = ret ? ret : part;
+	trust_put(build.system);
 	if (!ret && cfg->n_errors)
 		ret = -EINVAL;
 	if (ret) {
@@ -232,7 +296,7 @@ void profiles_free(struct profiles *set)
 
 unsigned int profiles_count(const struct profiles *set)
 {
-	return set->count;
+	return set->n_servers;
 }
 
 struct profile *profile_ref(struct profile *profile)
@@ -241,16 +305,24 @@ struct profile *profile_ref(struct profile *profile)
 	return profile;
 }
 
-struct profile *profiles_get(const struct profiles *set, const char *name)
+static struct profile *find(const struct profiles *set, const char *name, bool client)
 {
 	unsigned int i;
 
-	for (i = 0; i < set->count; i++) {
-		if (strcmp(set->profile[i]->name, name))
-			continue;
-		return profile_ref(set->profile[i]);
-	}
+	for (i = 0; i < set->count; i++)
+		if (set->profile[i]->client == client && !strcmp(set->profile[i]->name, name))
+			return profile_ref(set->profile[i]);
 	return NULL;
+}
+
+struct profile *profiles_get(const struct profiles *set, const char *name)
+{
+	return find(set, name, false);
+}
+
+struct profile *profiles_get_client(const struct profiles *set, const char *name)
+{
+	return find(set, name, true);
 }
 
 void profile_put(struct profile *profile)
@@ -273,14 +345,29 @@ void profile_put(struct profile *profile)
 	free(profile);
 }
 
+const char *profile_name(const struct profile *profile)
+{
+	return profile->name;
+}
+
+bool profile_is_client(const struct profile *profile)
+{
+	return profile->client;
+}
+
+bool profile_has_tickets(const struct profile *profile)
+{
+	return profile->tickets;
+}
+
 bool profile_asks(const struct profile *profile)
 {
-	return profile->client_auth != CONFIG_AUTH_NONE;
+	return profile->client || profile->client_auth != CONFIG_AUTH_NONE;
 }
 
 bool profile_insists(const struct profile *profile)
 {
-	return profile->client_auth == CONFIG_AUTH_REQUIRE;
+	return profile->client || profile->client_auth == CONFIG_AUTH_REQUIRE;
 }
 
 const struct trust *profile_trust(const struct profile *profile)
@@ -298,7 +385,7 @@ bool profile_allows(const struct profile *profile, uid_t uid)
 {
 	size_t i;
 
-	if (uid == 0)
+	if (uid == 0 || profile->everybody)
 		return true;
 	for (i = 0; i < profile->n_owners; i++)
 		if (profile->owners[i] == uid)
@@ -317,17 +404,24 @@ static void apply_auth(const struct profile *profile, gnutls_session_t session)
 	gnutls_certificate_server_set_request(session, requests[profile->client_auth]);
 }
 
+/* RFC 7301, 3.2: a server refuses a client that names only other protocols. */
+static int apply_alpn(const struct profile *profile, gnutls_session_t session)
+{
+	unsigned int flags = profile->client ? 0 : GNUTLS_ALPN_MANDATORY | GNUTLS_ALPN_SERVER_PRECEDENCE;
+
+	return profile->n_alpn ? gnutls_alpn_set_protocols(session, profile->alpn, profile->n_alpn, flags) : 0;
+}
+
 int profile_apply(const struct profile *profile, gnutls_session_t session)
 {
 	int ret = gnutls_priority_set(session, profile->prio);
 
-	apply_auth(profile, session);
+	if (!profile->client)
+		apply_auth(profile, session);
 	if (!ret)
 		ret = gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, profile->creds);
-	/* RFC 7301, 3.2: a client that names only other protocols is refused. */
-	if (!ret && profile->n_alpn)
-		ret = gnutls_alpn_set_protocols(session, profile->alpn, profile->n_alpn,
-						GNUTLS_ALPN_MANDATORY | GNUTLS_ALPN_SERVER_PRECEDENCE);
+	if (!ret)
+		ret = apply_alpn(profile, session);
 	if (!ret && profile->ticket_key.data)
 		ret = gnutls_session_ticket_enable_server(session, &profile->ticket_key);
 	return ret;

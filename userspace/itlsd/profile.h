@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Server profiles ready for use: credentials, priority, ALPN, ticket key.
+ * Profiles of servers and clients ready for use: credentials, trust, priority, ALPN, ticket key.
  * Users count references, because a handshake may outlive a reload.
  */
 #ifndef ITLSD_PROFILE_H
@@ -25,14 +25,20 @@ struct gnutls_session_int;	/* what gnutls_session_t points to */
 int profiles_build(struct config *cfg, const struct carry *carry, const struct profiles *old,
 		   struct profiles **set);
 void profiles_free(struct profiles *set);
+/* Of servers. */
 unsigned int profiles_count(const struct profiles *set);
 
 /* A counted reference, or NULL: no such profile. */
 struct profile *profiles_get(const struct profiles *set, const char *name);
+struct profile *profiles_get_client(const struct profiles *set, const char *name);
 struct profile *profile_ref(struct profile *profile);
 void profile_put(struct profile *profile);
 
-/* A server's: clients are asked for a certificate, and must have one. */
+const char *profile_name(const struct profile *profile);
+bool profile_is_client(const struct profile *profile);
+/* May sessions be resumed later? */
+bool profile_has_tickets(const struct profile *profile);
+/* The peer is asked for a certificate, and must have one: clients always do. */
 bool profile_asks(const struct profile *profile);
 bool profile_insists(const struct profile *profile);
 /* Whom the peers' certificates have to be issued by; NULL: nobody asks for any. */
@@ -40,7 +46,7 @@ const struct trust *profile_trust(const struct profile *profile);
 /* After how much the kernel changes its sending key; 0: as it sees fit. */
 void profile_rekey(const struct profile *profile, uint64_t *records, uint64_t *bytes);
 bool profile_allows(const struct profile *profile, uid_t uid);
-/* Sets up a new server session.  0 or a GnuTLS error. */
+/* Sets up a new session of its kind.  0 or a GnuTLS error. */
 int profile_apply(const struct profile *profile, struct gnutls_session_int *session);
 
 #endif

@@ -238,6 +238,19 @@ static void parse_auth(struct values *p, struct config_profile *profile)
 	config_error(p->cfg, value->line, "client_auth '%s': write none, request or require", value->text);
 }
 
+/* What servers and clients have in common. */
+static void parse_common(struct values *p, struct config_profile *profile)
+{
+	parse_path(p, &profile->certificate);
+	parse_path(p, &profile->key);
+	parse_path(p, &profile->crl);
+	parse_list(p, profile, &profile->alpn_value, parse_alpn_name);
+	parse_list(p, profile, &profile->owners_value, parse_owner);
+	profile->tickets = parse_bool(p, &profile->tickets_value, true);
+	parse_version(p, profile);
+	parse_rekey(p, profile);
+}
+
 static void parse_profile_values(struct values *p, struct config_profile *profile)
 {
 	if (!profile->certificate.line)
@@ -247,16 +260,25 @@ static void parse_profile_values(struct values *p, struct config_profile *profil
 	if (!profile->key.line)
 		config_error(p->cfg, profile->line, "[profile %s] has no key: add 'key = FILE' (PEM)",
 			     profile->name);
-	parse_path(p, &profile->certificate);
-	parse_path(p, &profile->key);
 	parse_path(p, &profile->client_ca);
-	parse_path(p, &profile->crl);
-	parse_list(p, profile, &profile->alpn_value, parse_alpn_name);
-	parse_list(p, profile, &profile->owners_value, parse_owner);
-	profile->tickets = parse_bool(p, &profile->tickets_value, true);
-	parse_version(p, profile);
+	parse_common(p, profile);
 	parse_auth(p, profile);
-	parse_rekey(p, profile);
+}
+
+static void parse_client_values(struct values *p, struct config_profile *profile)
+{
+	if (profile->certificate.line && !profile->key.line)
+		config_error(p->cfg, profile->certificate.line,
+			     "certificate without key: add 'key = FILE' (PEM), or remove it");
+	if (profile->key.line && !profile->certificate.line)
+		config_error(p->cfg, profile->key.line,
+			     "key without certificate: add 'certificate = FILE' (PEM, chain included), or remove it");
+	if (profile->ca.text && !strcmp(profile->ca.text, "system")) {
+		free(profile->ca.text);
+		profile->ca.text = NULL;
+	}
+	parse_path(p, &profile->ca);
+	parse_common(p, profile);
 }
 
 static void parse_daemon_values(struct values *p)
@@ -299,6 +321,8 @@ int values_read(struct config *cfg)
 
 	for (profile = cfg->profiles; profile; profile = profile->next)
 		parse_profile_values(&p, profile);
+	for (profile = cfg->clients; profile; profile = profile->next)
+		parse_client_values(&p, profile);
 	parse_daemon_values(&p);
 	return p.oom ? -ENOMEM : 0;
 }
