@@ -276,6 +276,10 @@ static int done_failed(struct genl_info *info, struct itls_ctx *ctx, u32 status)
 	if (!itls_request_complete(ctx))
 		return has_ended(info);
 	ctx->verify = verify_of(info);
+	/* Whose certificate it was; without memory that is not told. */
+	if (info->attrs[ITLS_A_DONE_PEER_SUBJECT])
+		/* Pairs with fill_info(). */
+		smp_store_release(&ctx->peer, peer_alloc(info));
 	if (info->attrs[ITLS_A_DONE_ALERT_TX])
 		ctx->alert_tx = nla_get_u8(info->attrs[ITLS_A_DONE_ALERT_TX]);
 	if (info->attrs[ITLS_A_DONE_ALERT_RX])

@@ -450,6 +450,7 @@ static void fill_peer(struct itls_info *info, const struct itls_peer *peer)
 static void fill_info(struct itls_info *info, const struct itls_ctx *ctx)
 {
 	struct itls_mark *l = itls_mark_get(ctx);
+	const struct itls_peer *peer;
 
 	info->id = ctx->id;
 	info->state = itls_ctx_state(ctx);
@@ -469,8 +470,10 @@ static void fill_info(struct itls_info *info, const struct itls_ctx *ctx)
 	if (l)
 		strscpy(info->profile, l->profile, sizeof(info->profile));
 	itls_mark_put(l);
-	if (ctx->peer)
-		fill_peer(info, ctx->peer);
+	/* Pairs with done_failed(), which does not lock the socket. */
+	peer = smp_load_acquire(&ctx->peer);
+	if (peer)
+		fill_peer(info, peer);
 }
 
 static int get_info(struct sock *sk, char __user *optval, int __user *optlen,

@@ -147,7 +147,7 @@ struct itls_info {
 	__u32 rx_rekeys;
 	__u8  verify;		/* enum itls_verify */
 	__u8  reserved2[7];
-	char  peer_subject[ITLS_SUBJECT_MAX + 1]; /* of a certificate that was verified */
+	char  peer_subject[ITLS_SUBJECT_MAX + 1]; /* of the peer's certificate, good or not */
 };
 
 /* Generic netlink: see itls.yaml. */
