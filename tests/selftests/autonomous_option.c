@@ -127,6 +127,29 @@ TEST_F(ktls, wrong_secret_length)
 	expect_unchanged(self);
 }
 
+/* Secrets that the keys do not come from would end in a KeyUpdate that nobody can read. */
+TEST_F(ktls, wrong_secrets)
+{
+	struct itls_autonomous a;
+	size_t i;
+
+	if (!is_13(self))
+		SKIP("TLS 1.2 has none");
+	for (i = 0; i < peer_secret_len(&self->tx); i += 31) {
+		good(self, &a);
+		a.tx_secret[i] ^= 1;
+		EXPECT_ERRNO(EKEYREJECTED, autonomous_set(self->fd, &a));
+		good(self, &a);
+		a.rx_secret[i] ^= 0x80;
+		EXPECT_ERRNO(EKEYREJECTED, autonomous_set(self->fd, &a));
+	}
+	autonomous_init(&a, ITLS_ROLE_SERVER, &self->rx, &self->tx);
+	EXPECT_ERRNO(EKEYREJECTED, autonomous_set(self->fd, &a));
+	expect_unchanged(self);
+	ASSERT_EQ(0, become(self));
+	expect_talk(self);
+}
+
 TEST_F(ktls, wrong_address)
 {
 	void *nowhere = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
