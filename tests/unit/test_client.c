@@ -326,6 +326,12 @@ static void test_servers(void)
 	profiles_free(set);
 }
 
+/* NULL is the same as NULL. */
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? !strcmp(a, b) : a == b;
+}
+
 /* What goes out, and when. */
 static void test_hello(void)
 {
@@ -352,7 +358,7 @@ static void test_hello(void)
 		pair_run(&p);
 		len = sizeof(name);
 		ret = gnutls_server_name_get(p.server, name, &len, &type, 0);
-		check(cases[i].sni ? !ret && !strcmp(name, cases[i].sni) : ret < 0, "%s: server name %s", cases[i].asked,
+		check(same_text(ret ? NULL : name, cases[i].sni), "%s: server name %s", cases[i].asked,
 		      cases[i].sni ? cases[i].sni : "not sent");
 		check(p.client_err || (!strcmp(handshake_result(p.client)->alpn, "http/1.1") &&
 				       !strcmp(handshake_result(p.client)->sni, "good.example")),
@@ -475,7 +481,8 @@ static void test_parts(void)
 		{ "nothing: the profile's", "default", NONE, NONE, NONE, 0, 0, NULL },
 		{ "the profile's certificate", "known", NONE, NONE, NONE, 0, 0, "CN=server" },
 		{ "authorities", "strange", CA_GOOD, NONE, NONE, 0, 0, NULL },
-		{ "other authorities: the profile's do not count", "default", CA_OTHER, NONE, NONE, 0, -EKEYREJECTED, NULL },
+		{ "other authorities: the profile's do not count", "default", CA_OTHER, NONE, NONE, 0,
+		  -EKEYREJECTED, NULL },
 		{ "a certificate", "default", NONE, CERT, KEY, 0, 0, "CN=me" },
 		{ "a certificate in place of the profile's", "known", NONE, CERT, KEY, 0, 0, "CN=me" },
 		{ "all", "strange", CA_GOOD, CERT, KEY, 0, 0, "CN=me" },
@@ -489,6 +496,7 @@ static void test_parts(void)
 	};
 	struct profiles *set = profiles("[client default]\nca = ca.pem\n[client strange]\nca = other.pem\n"
 					"[client known]\nca = ca.pem\ncertificate = known.pem\nkey = known.key\n", NULL);
+	struct client_request req = { .server_name = "good.example" };
 	const gnutls_datum_t *ders;
 	gnutls_x509_crt_t crt;
 	gnutls_datum_t dn;
@@ -499,11 +507,9 @@ static void test_parts(void)
 
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		for (v = 0; v < 2; v++) {
-			struct client_request req = {
-				.server_name = "good.example", .ca = parts[cases[i].ca], .cert = parts[cases[i].cert],
-				.key = parts[cases[i].key],
-			};
-
+			req.ca = parts[cases[i].ca];
+			req.cert = parts[cases[i].cert];
+			req.key = parts[cases[i].key];
 			err = pair_open(&p, set, cases[i].profile, &req);
 			check(err == cases[i].err, "TLS 1.%d: brought along: %s", v + 2, cases[i].name);
 			if (err) {
@@ -523,7 +529,7 @@ static void test_parts(void)
 				gnutls_x509_crt_get_dn3(crt, &dn, 0);
 				gnutls_x509_crt_deinit(crt);
 			}
-			check(cases[i].shown ? dn.data && !strcmp((char *)dn.data, cases[i].shown) : !ders,
+			check(same_text(ders ? (char *)dn.data : NULL, cases[i].shown),
 			      "TLS 1.%d: %s: shown to the server", v + 2, cases[i].name);
 			gnutls_free(dn.data);
 			pair_close(&p);
@@ -546,17 +552,169 @@ static void test_names(void)
 	profiles_free(set);
 }
 
+/* Resumption */
+
+#define RECORD_MAX	(5 + 16384 + 256)
+
+/* What the kernel does with the next record of the server: its plaintext, without the type, or -1. */
+static ssize_t kernel_reads(struct pair *p, const union keys *k, uint64_t seq, uint8_t *plain)
+{
+	gnutls_datum_t key = { (void *)k->aes128.key, sizeof(k->aes128.key) };
+	uint8_t record[RECORD_MAX], nonce[12];
+	gnutls_aead_cipher_hd_t aead;
+	size_t len, out = RECORD_MAX;
+	int ret;
+
+	if (recv(p->fds[0], record, 5, 0) != 5)
+		return -1;
+	len = record[3] << 8 | record[4];
+	must(recv(p->fds[0], record + 5, len, 0) == (ssize_t)len, "record");
+	memcpy(nonce, k->aes128.salt, 4);
+	memcpy(nonce + 4, k->aes128.iv, 8);
+	nonce[11] ^= seq;
+	gnutls_aead_cipher_init(&aead, GNUTLS_CIPHER_AES_128_GCM, &key);
+	ret = gnutls_aead_cipher_decrypt(aead, nonce, 12, record, 5, 16, record + 5, len, plain, &out);
+	gnutls_aead_cipher_deinit(aead);
+	must(!ret && plain[out - 1] == 22, "a handshake record");
+	return out - 1;
+}
+
+static const char * const gcm[2] = {
+	"NORMAL:-VERS-ALL:+VERS-TLS1.2:-CIPHER-ALL:+AES-128-GCM",
+	"NORMAL:-VERS-ALL:+VERS-TLS1.3:-CIPHER-ALL:+AES-128-GCM",
+};
+
+/* A connection that gives @n sessions for later, and how many of them there are. */
+static int collect(struct pair *p, gnutls_datum_t *sessions, int n, bool tls13)
+{
+	const union keys keys = handshake_result(p->client)->rx;
+	uint8_t plain[RECORD_MAX];
+	ssize_t len;
+	int i;
+
+	if (!tls13)
+		return handshake_session(p->client, sessions) ? 0 : 1;
+	check(handshake_session(p->client, sessions) == -EAGAIN, "TLS 1.3: the session comes with a ticket");
+	handshake_detach(p->client);
+	for (i = 0; i < n; i++) {
+		len = kernel_reads(p, &keys, i, plain);
+		if (len < 0 || handshake_ticket(p->client, plain, len, &sessions[i]))
+			break;
+	}
+	return i;
+}
+
+/* Connects to @whose with @session, or none, and leaves it open. */
+static void connect_to(struct pair *p, const struct profiles *set, const char *profile, enum who whose,
+		       const gnutls_datum_t *ticket_key, const gnutls_datum_t *session, int v)
+{
+	struct client_request req = { .server_name = "good.example" };
+
+	if (session)
+		req.session = *session;
+	must(!pair_open(p, set, profile, &req), "handshake_new_client");
+	pair_server(p, whose, gcm[v]);
+	gnutls_session_ticket_enable_server(p->server, ticket_key);
+	pair_run(p);
+}
+
+static void test_resumption(void)
+{
+	struct profiles *set = profiles("[client default]\nca = ca.pem\n[client strange]\nca = other.pem\n"
+					"[client without]\nca = ca.pem\ntickets = no\n"
+					"[client revoking]\nca = ca.pem\ncrl = crl-good.pem\n", NULL);
+	gnutls_datum_t sessions[2] = { { 0 } }, again = { 0 }, ticket_key, other_key;
+	struct pair p;
+	int v, i, n;
+
+	gnutls_session_ticket_key_generate(&ticket_key);
+	gnutls_session_ticket_key_generate(&other_key);
+	for (v = 0; v < 2; v++) {
+		connect_to(&p, set, "default", GOOD, &ticket_key, NULL, v);
+		check(p.client_err == 0 && !handshake_result(p.client)->resumed, "TLS 1.%d: a first session", v + 2);
+		n = collect(&p, sessions, 2, v);
+		check(n == 1 + v, "TLS 1.%d: %d to be resumed", v + 2, n);
+		pair_close(&p);
+		for (i = 0; i < n; i++) {
+			connect_to(&p, set, "default", GOOD, &ticket_key, &sessions[i], v);
+			check(p.client_err == 0 && handshake_result(p.client)->resumed &&
+			      gnutls_session_is_resumed(p.server), "TLS 1.%d: resumed with session %d", v + 2, i);
+			check(handshake_verify(p.client) == ITLS_VERIFY_OK && secrets_agree(&p) &&
+			      is_described(handshake_result(p.client), GOOD),
+			      "TLS 1.%d: resumed: the certificate, secrets", v + 2);
+			if (!v)
+				check(!handshake_session(p.client, &again) && again.size == sessions[i].size,
+				      "TLS 1.2: a resumed session may be resumed again");
+			gnutls_free(again.data);
+			again.data = NULL;
+			pair_close(&p);
+		}
+		/* The server has forgotten it, and is another one. */
+		connect_to(&p, set, "default", STRANGER, &other_key, &sessions[0], v);
+		check(p.client_err == -EKEYREJECTED && handshake_verify(p.client) == ITLS_VERIFY_ISSUER,
+		      "TLS 1.%d: a session that is declined makes no certificate good", v + 2);
+		pair_close(&p);
+		/* The trust has changed: not even offered. */
+		connect_to(&p, set, "strange", GOOD, &ticket_key, &sessions[0], v);
+		check(p.client_err == -EKEYREJECTED && handshake_verify(p.client) == ITLS_VERIFY_ISSUER &&
+		      !gnutls_session_is_resumed(p.server),
+		      "TLS 1.%d: a session of another trust is not offered", v + 2);
+		pair_close(&p);
+		connect_to(&p, set, "revoking", GOOD, &ticket_key, &sessions[0], v);
+		check(p.client_err == -EKEYREJECTED && handshake_verify(p.client) == ITLS_VERIFY_REVOKED &&
+		      !gnutls_session_is_resumed(p.server),
+		      "TLS 1.%d: a session whose certificate was revoked meanwhile is not offered", v + 2);
+		pair_close(&p);
+		for (i = 0; i < n; i++)
+			gnutls_free(sessions[i].data);
+		connect_to(&p, set, "without", GOOD, &ticket_key, NULL, v);
+		check(p.client_err == 0 && handshake_session(p.client, sessions) == -ENOENT, "TLS 1.%d: tickets = no",
+		      v + 2);
+		pair_close(&p);
+	}
+	gnutls_free(ticket_key.data);
+	gnutls_free(other_key.data);
+	profiles_free(set);
+}
+
+/* Messages that are no tickets, and tickets that are none of GnuTLS's. */
+static void test_bad_tickets(void)
+{
+	static const struct { const char *name; uint8_t bytes[12]; size_t len; int err; } cases[] = {
+		{ "nothing", { 0 }, 0, -EPROTO },
+		{ "a KeyUpdate", { 24, 0, 0, 1, 0 }, 5, -EPROTO },
+		{ "less than its header says", { 4, 0, 0, 9, 0 }, 5, -EPROTO },
+		{ "more than its header says", { 4, 0, 0, 1, 0, 0 }, 6, -EPROTO },
+		{ "malformed inside", { 4, 0, 0, 4, 0, 0, 1, 0 }, 8, -EIO },
+	};
+	struct profiles *set = profiles("[client default]\nca = ca.pem\n", NULL);
+	gnutls_datum_t ticket_key, data;
+	struct pair p;
+	size_t i;
+
+	gnutls_session_ticket_key_generate(&ticket_key);
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		connect_to(&p, set, "default", GOOD, &ticket_key, NULL, 1);
+		handshake_detach(p.client);
+		check(handshake_ticket(p.client, cases[i].bytes, cases[i].len, &data) == cases[i].err,
+		      "a ticket that is none: %s", cases[i].name);
+		pair_close(&p);
+	}
+	gnutls_free(ticket_key.data);
+	profiles_free(set);
+}
+
 /* Configuration */
 
 static void test_config(void)
 {
 	static const struct { const char *name, *text, *says; } bad[] = {
-		{ "authorities that are not there", "[client a]\nca = gone.pem\n", ":2: cannot read the authorities '" },
+		{ "authorities that are not there", "[client a]\nca = gone.pem\n", ":2: cannot read the auth" },
 		{ "authorities that are none", "[client a]\nca = known.key\n", ":2: '" },
-		{ "certificate without key", "[client a]\ncertificate = known.pem\n", ":2: certificate without key: add" },
+		{ "certificate without key", "[client a]\ncertificate = known.pem\n", ":2: certificate without key" },
 		{ "key without certificate", "[client a]\nkey = known.key\n", ":2: key without certificate: add" },
 		{ "key of another certificate", "[client a]\ncertificate = known.pem\nkey = other.key\n", ":3: key '" },
-		{ "a server's key in a client", "[client a]\nclient_auth = require\n", ":2: unknown key 'client_auth'" },
+		{ "a server's key in a client", "[client a]\nclient_auth = require\n", ":2: unknown key 'client_" },
 		{ "a client's key in a server", "[profile a]\ncertificate = known.pem\nkey = known.key\nca = ca.pem\n",
 		  ":4: unknown key 'ca'" },
 		{ "a name twice", "[client a]\n[client a]\n", ":2: client 'a' was defined on line 1 already" },
@@ -575,7 +733,8 @@ static void test_config(void)
 	set = profiles("[client a]\nowners = 4242\n[client b]\ncertificate = known.pem\nkey = known.key\n"
 		       "[profile default]\ncertificate = known.pem\nkey = known.key\n", NULL);
 	profile = profiles_get_client(set, "default");
-	check(profile && profile_is_client(profile) && profile_allows(profile, 1000), "the default client is there, for all");
+	check(profile && profile_is_client(profile) && profile_allows(profile, 1000),
+	      "the default client is there, for all");
 	profile_put(profile);
 	profile = profiles_get_client(set, "a");
 	check(profile_allows(profile, 0) && profile_allows(profile, 4242) && !profile_allows(profile, 1000),
@@ -593,7 +752,8 @@ static void test_config(void)
 
 static void clean_up(void)
 {
-	static const char * const names[] = { "ca.pem", "other.pem", "crl.pem", "known.pem", "known.key", "other.key" };
+	static const char * const names[] = { "ca.pem", "other.pem", "crl.pem", "crl-good.pem", "known.pem", "known.key",
+					      "other.key" };
 	char path[128];
 	size_t i;
 
@@ -612,6 +772,7 @@ static void put_files(void)
 	pki_put_key(dir, "known.key", &who[GOOD]);
 	pki_put_key(dir, "other.key", &ca);
 	pki_put_crl(dir, "crl.pem", &ca, &who[REVOKED]);
+	pki_put_crl(dir, "crl-good.pem", &ca, &who[GOOD]);
 }
 
 int main(void)
@@ -632,6 +793,8 @@ int main(void)
 	test_min_version();
 	test_parts();
 	test_names();
+	test_resumption();
+	test_bad_tickets();
 	test_config();
 	return tap_end();
 }

@@ -30,10 +30,13 @@
 #include "agent.h"
 #include "client.h"
 #include "handshake.h"
+#include "keep.h"
 #include "libitls/nl.h"
 #include "log.h"
 #include "loop.h"
+#include "pem.h"
 #include "profile.h"
+#include "resume.h"
 
 #define AGENT_RETRY_MS	100
 #define AGENT_TALLY_MS	10000
@@ -61,7 +64,10 @@ struct agent {
 	struct loop_watch ready;
 	struct loop_timer retry;	/* after ACCEPT ran out of something */
 	struct loop_timer tally;
+	struct loop_watch tickets;
 	struct profiles *profiles;
+	struct resume *resume;		/* sessions of clients */
+	struct keep *keep;		/* clients that may still get tickets */
 	unsigned int max;
 	unsigned int n_conns;
 	bool waiting;			/* the kernel may hold more requests */
@@ -80,6 +86,7 @@ struct conn {
 	struct profile *profile;
 	struct handshake *handshake;	/* NULL until the first byte */
 	struct itls_nl_request req;
+	struct resume_key resume_key;	/* of a client with tickets */
 };
 
 static void agent_accept(struct agent *agent);
@@ -216,6 +223,31 @@ static void conn_report(const struct conn *conn, int status)
 		  conn->req.profile, status ? "failed: " : "", text);
 }
 
+/* Not of a configuration that was replaced meanwhile. */
+static bool conn_is_current(const struct conn *conn)
+{
+	struct profile *profile = profiles_get_client(conn->agent->profiles, conn->req.profile);
+
+	if (profile)
+		profile_put(profile);
+	return profile == conn->profile;
+}
+
+/* What can be resumed later: now, or with a ticket that comes when the kernel reads. */
+static void conn_keep(struct conn *conn)
+{
+	struct agent *agent = conn->agent;
+	gnutls_datum_t data;
+	int err = conn_is_current(conn) ? handshake_session(conn->handshake, &data) : -ENOENT;
+
+	if (!err)
+		resume_put(agent->resume, &conn->resume_key, &data, loop_now());
+	if (err != -EAGAIN)
+		return;
+	keep_add(agent->keep, conn->req.id, &conn->resume_key, conn->handshake);
+	conn->handshake = NULL;
+}
+
 /* @status: 0 or a positive errno.  Frees @conn. */
 static void conn_end(struct conn *conn, int status)
 {
@@ -232,7 +264,13 @@ static void conn_end(struct conn *conn, int status)
 	if (conn->handshake)
 		done.verify = handshake_verify(conn->handshake);
 	conn_report(conn, status);
+	if (!status && conn->req.role == ITLS_ROLE_CLIENT)
+		conn_keep(conn);
 	err = itls_nl_done(agent->nl, &done);
+	if (err)
+		keep_drop(agent->keep, conn->req.id);
+	else
+		keep_settle(agent->keep, conn->req.id);
 	if (err == -ESRCH)
 		log_debug("#%u had ended already", conn->req.id);
 	else if (err && tally(agent, EIO))
@@ -254,6 +292,23 @@ static gnutls_datum_t blob_datum(const struct itls_nl_blob *blob)
 	return (gnutls_datum_t){ blob->data, blob->len };
 }
 
+static int conn_resume_key(struct conn *conn)
+{
+	const struct itls_nl_request *req = &conn->req;
+	struct resume_id id = {
+		.profile = req->profile,
+		.uid = req->owner_uid,
+		.server_name = req->server_name,
+		.peer = &req->peer,
+		.peer_len = sizeof(req->peer),
+		.ca = blob_datum(&req->ca),
+		.cert = blob_datum(&req->cert),
+		.key = blob_datum(&req->key),
+	};
+
+	return resume_key_make(&conn->resume_key, &id);
+}
+
 static int conn_start_client(struct conn *conn)
 {
 	struct client_request req = {
@@ -262,8 +317,13 @@ static int conn_start_client(struct conn *conn)
 		.cert = blob_datum(&conn->req.cert),
 		.key = blob_datum(&conn->req.key),
 	};
-	int err = handshake_new_client(&conn->handshake, conn->profile, conn->req.fd, &req);
+	int err = conn_resume_key(conn);
 
+	if (!err && profile_has_tickets(conn->profile))
+		req.session = resume_take(conn->agent->resume, &conn->resume_key, loop_now());
+	if (!err)
+		err = handshake_new_client(&conn->handshake, conn->profile, conn->req.fd, &req);
+	datum_wipe(&req.session);
 	itls_nl_request_wipe(&conn->req);
 	return err;
 }
@@ -417,19 +477,51 @@ static void agent_ready(struct loop_watch *watch, uint32_t events)
 		agent_accept(agent);
 }
 
+/* From inside itls_nl_*(): nothing here may call them. */
+static void agent_ticket(uint32_t id, const void *message, size_t len, void *arg)
+{
+	struct agent *agent = arg;
+
+	keep_ticket(agent->keep, id, message, len);
+}
+
+static void agent_tickets(struct loop_watch *watch, uint32_t events)
+{
+	agent_ready(&loop_owner(watch, struct agent, tickets)->ready, events);
+}
+
+static int agent_watch(struct agent *agent)
+{
+	int err;
+
+	agent->ready.fd = itls_nl_fd(agent->nl);
+	agent->ready.ready = agent_ready;
+	agent->tickets.fd = itls_nl_ticket_fd(agent->nl);
+	agent->tickets.ready = agent_tickets;
+	err = loop_watch(agent->loop, &agent->ready, EPOLLIN);
+	return err ? err : loop_watch(agent->loop, &agent->tickets, EPOLLIN);
+}
+
 static int agent_register(struct agent *agent)
 {
 	int err = itls_nl_open(&agent->nl);
 
-	if (!err)
+	if (!err) {
+		itls_nl_on_ticket(agent->nl, agent_ticket, agent);
 		err = itls_nl_agent(agent->nl);
+	}
 	if (err) {
 		log_error("%s", agent->nl ? itls_nl_error(agent->nl) : "out of memory");
 		return err;
 	}
-	agent->ready.fd = itls_nl_fd(agent->nl);
-	agent->ready.ready = agent_ready;
-	return loop_watch(agent->loop, &agent->ready, EPOLLIN);
+	return agent_watch(agent);
+}
+
+static bool agent_prepare(struct agent *agent)
+{
+	agent->resume = resume_new();
+	agent->keep = agent->resume ? keep_new(agent->loop, agent->resume) : NULL;
+	return agent->keep;
 }
 
 int agent_start(struct agent **agentp, struct loop *loop, struct profiles *set, unsigned int max)
@@ -447,7 +539,7 @@ int agent_start(struct agent **agentp, struct loop *loop, struct profiles *set, 
 	agent->max = max;
 	agent->retry.fire = agent_retry;
 	agent->tally.fire = tally_fire;
-	err = agent_register(agent);
+	err = agent_prepare(agent) ? agent_register(agent) : -ENOMEM;
 	if (err) {
 		agent_free(agent);
 		return err;
@@ -460,6 +552,9 @@ int agent_start(struct agent **agentp, struct loop *loop, struct profiles *set, 
 void agent_configure(struct agent *agent, struct profiles *set, unsigned int max)
 {
 	profiles_free(agent->profiles);
+	/* Sessions of clients were made with what the old ones trust and show. */
+	keep_clear(agent->keep);
+	resume_clear(agent->resume);
 	agent->profiles = set;
 	agent->max = max;
 	if (agent->waiting)
@@ -475,6 +570,8 @@ void agent_drain(struct agent *agent)
 {
 	if (!agent->draining)
 		loop_unwatch(agent->loop, &agent->ready);
+	if (!agent->draining)
+		loop_unwatch(agent->loop, &agent->tickets);
 	agent->draining = true;
 	agent->waiting = false;
 	if (!agent->n_conns)
@@ -496,6 +593,8 @@ void agent_free(struct agent *agent)
 		conn_free(conn); /* closing the channel fails the request */
 	loop_disarm(agent->loop, &agent->retry);
 	loop_disarm(agent->loop, &agent->tally);
+	keep_free(agent->keep);
+	resume_free(agent->resume);
 	profiles_free(agent->profiles);
 	itls_nl_close(agent->nl);
 	free(agent);

@@ -86,6 +86,10 @@ static ssize_t channel_push(gnutls_transport_ptr_t ptr, const giovec_t *iov, int
 	ssize_t put = 0;
 	int i, err;
 
+	if (c->fd < 0) {
+		gnutls_transport_set_errno(c->session, EIO);
+		return -1;
+	}
 	for (i = 0; i < count; i++)
 		total += iov[i].iov_len;
 	if (c->out_len == 0) {
@@ -117,11 +121,27 @@ static ssize_t pull_error(struct channel *c, int err)
 	return -1;
 }
 
+static ssize_t pull_feed(struct channel *c, void *data, size_t len)
+{
+	if (!c->feed_len) {
+		gnutls_transport_set_errno(c->session, EAGAIN);
+		return -1;
+	}
+	if (len > c->feed_len)
+		len = c->feed_len;
+	memcpy(data, c->feed, len);
+	c->feed += len;
+	c->feed_len -= len;
+	return len;
+}
+
 static ssize_t channel_pull(gnutls_transport_ptr_t ptr, void *data, size_t len)
 {
 	struct channel *c = ptr;
 	ssize_t got;
 
+	if (c->fd < 0)
+		return pull_feed(c, data, len);
 	if (c->total_read >= CHANNEL_READ_MAX)
 		return pull_error(c, EPROTO);
 	if (c->step_read >= CHANNEL_STEP_MAX)
@@ -144,6 +164,8 @@ static int channel_pull_timeout(gnutls_transport_ptr_t ptr, unsigned int ms)
 	struct pollfd pfd = { .fd = c->fd, .events = POLLIN };
 
 	(void)ms;
+	if (c->fd < 0)
+		return c->feed_len > 0;
 	return poll(&pfd, 1, 0);
 }
 
@@ -157,6 +179,20 @@ void channel_attach(struct channel *c, gnutls_session_t session, int fd)
 	gnutls_transport_set_vec_push_function(session, channel_push);
 	gnutls_transport_set_pull_function(session, channel_pull);
 	gnutls_transport_set_pull_timeout_function(session, channel_pull_timeout);
+}
+
+void channel_detach(struct channel *c)
+{
+	c->fd = -1;
+}
+
+size_t channel_feed(struct channel *c, const void *data, size_t len)
+{
+	size_t left = c->feed_len;
+
+	c->feed = data;
+	c->feed_len = len;
+	return left;
 }
 
 void channel_step(struct channel *c)

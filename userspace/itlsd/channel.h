@@ -20,9 +20,15 @@ struct channel {
 	uint8_t *out;		/* unsent output */
 	size_t out_len;
 	size_t out_off;
+	const uint8_t *feed;	/* once detached: what there is to read */
+	size_t feed_len;
 };
 
 void channel_attach(struct channel *c, gnutls_session_t session, int fd);
+/* Leaves the descriptor alone from now on: nothing can be written. */
+void channel_detach(struct channel *c);
+/* Gives a detached channel so much to read; returns what was left of the last. */
+size_t channel_feed(struct channel *c, const void *data, size_t len);
 /* Begins a step: so many bytes may be read again. */
 void channel_step(struct channel *c);
 /* Writes what waits.  0, -EAGAIN, or the error that is in io_err as well. */

@@ -24,14 +24,12 @@
 #include "handshake.h"
 #include "log.h"
 #include "profile.h"
+#include "session.h"
+#include "ticket.h"
 #include "verify.h"
 
 #define HANDSHAKE_WARNINGS_MAX	4
 #define HANDSHAKE_RECORD	16384
-
-/* TLS extension numbers (RFC 6066, 4 and RFC 8449, 4) */
-#define EXT_MAX_FRAGMENT_LENGTH	1
-#define EXT_RECORD_SIZE_LIMIT	28
 
 struct handshake {
 	gnutls_session_t session;
@@ -48,52 +46,14 @@ struct handshake {
 	uint8_t *prefix;
 	char *text;
 	struct verify_want want;
-	enum itls_verify verify;	/* of a session to be resumed: of its certificates */
-	bool judged;			/* certificates of this handshake */
+	enum itls_verify verify;
+	bool judged;			/* certificates came with this handshake */
 	uint8_t digest[ITLS_DIGEST_LEN];
 	char subject[ITLS_SUBJECT_MAX + 1];
 	char alpn[ITLS_ALPN_MAX + 1];
 	char sni[ITLS_SNI_MAX + 1];
 	struct handshake_result result;
 };
-
-/* Extensions that would bind us to short records */
-
-static int ignore_extension(gnutls_session_t session, const unsigned char *data, size_t len)
-{
-	(void)session;
-	(void)data;
-	(void)len;
-	return 0;
-}
-
-static int omit_extension(gnutls_session_t session, gnutls_buffer_t data)
-{
-	(void)session;
-	(void)data;
-	return 0;
-}
-
-/*
- * The kernel sends records up to the full size.  Both extensions are offers of
- * the client that a server may leave unanswered, and unanswered they do not
- * bind.  GnuTLS has no switch for them, but lets them be replaced; except in
- * clients, where it makes the offer all the same (for records of full size).
- * What a server answers with then is looked at when the handshake is over.
- */
-static int leave_short_records(gnutls_session_t session)
-{
-	static const int ids[] = { EXT_MAX_FRAGMENT_LENGTH, EXT_RECORD_SIZE_LIMIT };
-	unsigned int i;
-	int ret = 0;
-
-	for (i = 0; !ret && i < sizeof(ids) / sizeof(ids[0]); i++)
-		ret = gnutls_session_ext_register(session, "short records", ids[i], GNUTLS_EXT_TLS,
-						  ignore_extension, omit_extension, NULL, NULL, NULL,
-						  GNUTLS_EXT_FLAG_OVERRIDE_INTERNAL | GNUTLS_EXT_FLAG_TLS |
-						  GNUTLS_EXT_FLAG_CLIENT_HELLO);
-	return ret;
-}
 
 /* Traffic secrets */
 
@@ -233,8 +193,7 @@ static int session_new(struct handshake *h, int fd)
 	gnutls_session_set_verify_function(h->session, certificate_read);
 	gnutls_handshake_set_hook_function(h->session, GNUTLS_HANDSHAKE_CERTIFICATE_PKT, GNUTLS_HOOK_POST,
 					   certificate_came);
-	ret = profile_is_client(h->profile) ? 0 : leave_short_records(h->session);
-	return ret ? ret : profile_apply(h->profile, h->session);
+	return profile_apply(h->profile, h->session);
 }
 
 static struct handshake *new(struct profile *profile)
@@ -273,19 +232,18 @@ static int client_session_new(struct handshake *h, int fd)
 }
 
 /*
- * A server that resumes shows no certificate: the one of the session is judged
- * again, with today's date and trust, before the session is offered at all.
+ * A server that resumes shows no certificate: the chain of the session is
+ * judged again, with today's date and trust, before it is offered at all.
+ * What has become bad or too old is not offered, and the server may show a
+ * better one.
  */
-static int client_resume(struct handshake *h, int fd, const gnutls_datum_t *data)
+static void client_offer(struct handshake *h, const gnutls_datum_t *packed)
 {
-	if (gnutls_session_set_data(h->session, data->data, data->size) >= 0) {
-		h->verify = verify_peer(h->session, &h->want);
-		if (h->verify == ITLS_VERIFY_OK)
-			return 0;
-	}
-	h->verify = ITLS_VERIFY_NONE;
-	gnutls_deinit(h->session);
-	return client_session_new(h, fd);
+	struct session_parts parts;
+
+	if (session_unpack(packed, &parts) || verify_chain(parts.chain, parts.count, &h->want) != ITLS_VERIFY_OK)
+		return;
+	gnutls_session_set_data(h->session, parts.data.data, parts.data.size);
 }
 
 int handshake_new_client(struct handshake **hp, struct profile *profile, int fd, const struct client_request *req)
@@ -306,7 +264,7 @@ int handshake_new_client(struct handshake **hp, struct profile *profile, int fd,
 	h->want.purpose = GNUTLS_KP_TLS_WWW_SERVER;
 	ret = client_session_new(h, fd);
 	if (!ret && req->session.data)
-		ret = client_resume(h, fd, &req->session);
+		client_offer(h, &req->session);
 	if (ret < 0) {
 		handshake_free(h);
 		return -EIO;
@@ -386,13 +344,21 @@ static int take_keys(struct handshake *h)
 	return secrets_are_whole(h) ? 0 : -EIO;
 }
 
+/* Of a session that was resumed GnuTLS has the certificates now. */
+static void judge_resumed(struct handshake *h)
+{
+	if (profile_is_client(h->profile) && h->result.resumed && !h->judged)
+		h->verify = verify_peer(h->session, &h->want);
+}
+
 /* Nothing that was not verified goes on from here, whatever GnuTLS called and when. */
 static int take_peer(struct handshake *h)
 {
 	struct handshake_result *r = &h->result;
 
-	if (!verdict_will_do(h) || (profile_is_client(h->profile) && !h->judged && !r->resumed))
-		return -EIO;
+	judge_resumed(h);
+	if (!verdict_will_do(h))
+		return is_refusal(h->verify) ? -EKEYREJECTED : -EIO;
 	if (h->verify != ITLS_VERIFY_OK)
 		return 0;
 	if (verify_describe(h->session, h->digest, h->subject, sizeof(h->subject)))
@@ -416,6 +382,38 @@ static int finish(struct handshake *h)
 	take_names(h);
 	err = take_peer(h);
 	return err ? err : take_keys(h);
+}
+
+/* Sessions to resume */
+
+int handshake_session(struct handshake *h, gnutls_datum_t *data)
+{
+	unsigned char id[64];
+	size_t size = sizeof(id);
+
+	if (!profile_has_tickets(h->profile))
+		return -ENOENT;
+	if (is_tls13(h))
+		return -EAGAIN; /* asked now, GnuTLS would wait for one */
+	if (!(gnutls_session_get_flags(h->session) & GNUTLS_SFLAGS_SESSION_TICKET) &&
+	    (gnutls_session_get_id(h->session, id, &size) < 0 || !size))
+		return -ENOENT;
+	return session_pack(h->session, data);
+}
+
+int handshake_ticket(struct handshake *h, const void *message, size_t len, gnutls_datum_t *data)
+{
+	int err;
+
+	channel_detach(&h->channel);
+	err = ticket_read(h->session, &h->channel, message, len);
+	return err ? err : session_pack(h->session, data);
+}
+
+void handshake_detach(struct handshake *h)
+{
+	channel_detach(&h->channel);
+	gnutls_memset(&h->result, 0, sizeof(h->result));
 }
 
 /* Failure */

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <gnutls/gnutls.h>
 #include <linux/itls.h>
 
 #include "keys.h"
@@ -63,6 +64,15 @@ int handshake_step(struct handshake *h);
 uint32_t handshake_events(const struct handshake *h);
 
 const struct handshake_result *handshake_result(const struct handshake *h);
+/*
+ * Of a client that is done: a session to resume later, for datum_wipe().
+ * -EAGAIN: it comes with a ticket, later; -ENOENT: none will.
+ */
+int handshake_session(struct handshake *h, gnutls_datum_t *data);
+/* The same from a NewSessionTicket; the descriptor is left alone from then on.  0 or -errno. */
+int handshake_ticket(struct handshake *h, const void *message, size_t len, gnutls_datum_t *data);
+/* Wipes the result and leaves the descriptor alone from now on; only tickets may still come. */
+void handshake_detach(struct handshake *h);
 /* The reason of a failure, or what was negotiated; one line. */
 const char *handshake_text(struct handshake *h);
 /* What became of the peer's certificate, in a failed handshake too. */

@@ -80,7 +80,7 @@ void loop_unwatch(struct loop *loop, struct loop_watch *watch)
 			loop->batch[i].data.ptr = NULL;
 }
 
-static uint64_t loop_now(void)
+uint64_t loop_now(void)
 {
 	struct timespec now;
 

@@ -35,6 +35,8 @@ int loop_rewatch(struct loop *loop, struct loop_watch *watch, uint32_t events);
 /* After it @watch is not called again, not even for an event already read. */
 void loop_unwatch(struct loop *loop, struct loop_watch *watch);
 
+/* Milliseconds, of a clock that never goes back. */
+uint64_t loop_now(void);
 /* Arms, or arms anew. */
 void loop_arm(struct loop *loop, struct loop_timer *timer, uint32_t in_ms);
 void loop_disarm(struct loop *loop, struct loop_timer *timer);

@@ -23,6 +23,10 @@
 #include "profile.h"
 #include "trust.h"
 
+/* TLS extension numbers (RFC 6066, 4 and RFC 8449, 4) */
+#define EXT_MAX_FRAGMENT_LENGTH	1
+#define EXT_RECORD_SIZE_LIMIT	28
+
 struct profile {
 	unsigned int refs;
 	char *name;
@@ -393,6 +397,46 @@ bool profile_allows(const struct profile *profile, uid_t uid)
 	return false;
 }
 
+/* Extensions that would bind us to short records */
+
+static int ignore_extension(gnutls_session_t session, const unsigned char *data, size_t len)
+{
+	(void)session;
+	(void)data;
+	(void)len;
+	return 0;
+}
+
+static int omit_extension(gnutls_session_t session, gnutls_buffer_t data)
+{
+	(void)session;
+	(void)data;
+	return 0;
+}
+
+/*
+ * The kernel sends records up to the full size.  Both extensions are offers of
+ * the client that a server may leave unanswered, and unanswered they do not
+ * bind.  GnuTLS has no switch for them, but lets them be replaced; except in
+ * clients, where it makes the offer all the same (for records of full size).
+ * What a server answers with then is looked at when the handshake is over.
+ */
+static int leave_short_records(gnutls_session_t session)
+{
+	static const int ids[] = { EXT_MAX_FRAGMENT_LENGTH, EXT_RECORD_SIZE_LIMIT };
+	unsigned int i;
+	int ret = 0;
+
+	for (i = 0; !ret && i < sizeof(ids) / sizeof(ids[0]); i++)
+		ret = gnutls_session_ext_register(session, "short records", ids[i], GNUTLS_EXT_TLS,
+						  ignore_extension, omit_extension, NULL, NULL, NULL,
+						  GNUTLS_EXT_FLAG_OVERRIDE_INTERNAL | GNUTLS_EXT_FLAG_TLS |
+						  GNUTLS_EXT_FLAG_CLIENT_HELLO);
+	return ret;
+}
+
+/* Sessions */
+
 static void apply_auth(const struct profile *profile, gnutls_session_t session)
 {
 	static const gnutls_certificate_request_t requests[] = {
@@ -418,6 +462,8 @@ int profile_apply(const struct profile *profile, gnutls_session_t session)
 
 	if (!profile->client)
 		apply_auth(profile, session);
+	if (!ret && !profile->client)
+		ret = leave_short_records(session);
 	if (!ret)
 		ret = gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, profile->creds);
 	if (!ret)

@@ -162,24 +162,29 @@ static enum itls_verify chain_verdict(const struct chain *chain, const struct ve
 	return !want->name || name_matches(chain->crt[0], want->name) ? ITLS_VERIFY_OK : ITLS_VERIFY_NAME;
 }
 
-enum itls_verify verify_peer(gnutls_session_t session, const struct verify_want *want)
+enum itls_verify verify_chain(const gnutls_datum_t *ders, unsigned int count, const struct verify_want *want)
 {
 	enum itls_verify verdict = ITLS_VERIFY_INVALID;
 	struct chain chain = { .count = 0 };
-	const gnutls_datum_t *ders;
-	unsigned int i, count = 0;
+	unsigned int i;
 
-	if (gnutls_certificate_type_get2(session, GNUTLS_CTYPE_PEERS) != GNUTLS_CRT_X509)
-		return ITLS_VERIFY_INVALID;
-	ders = gnutls_certificate_get_peers(session, &count);
-	if (!ders || !count)
-		return ITLS_VERIFY_NONE;
 	for (i = 0; i < count && chain_add(&chain, &ders[i]); i++)
 		;
 	if (i == count)
 		verdict = chain_verdict(&chain, want);
 	chain_clear(&chain);
 	return verdict;
+}
+
+enum itls_verify verify_peer(gnutls_session_t session, const struct verify_want *want)
+{
+	const gnutls_datum_t *ders;
+	unsigned int count = 0;
+
+	if (gnutls_certificate_type_get2(session, GNUTLS_CTYPE_PEERS) != GNUTLS_CRT_X509)
+		return ITLS_VERIFY_INVALID;
+	ders = gnutls_certificate_get_peers(session, &count);
+	return ders && count ? verify_chain(ders, count, want) : ITLS_VERIFY_NONE;
 }
 
 /* Messages */

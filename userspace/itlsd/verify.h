@@ -28,6 +28,9 @@ struct verify_want {
  */
 enum itls_verify verify_peer(gnutls_session_t session, const struct verify_want *want);
 
+/* The same for @count certificates in DER, the peer's first. */
+enum itls_verify verify_chain(const gnutls_datum_t *ders, unsigned int count, const struct verify_want *want);
+
 /*
  * The same for a Certificate message (RFC 8446 4.4.2, RFC 5246 7.4.2), before
  * anything is computed with it: INVALID if it is malformed or would take too
