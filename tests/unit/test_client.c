@@ -358,8 +358,7 @@ static void test_hello(void)
 		pair_run(&p);
 		len = sizeof(name);
 		ret = gnutls_server_name_get(p.server, name, &len, &type, 0);
-		check(same_text(ret ? NULL : name, cases[i].sni), "%s: server name %s", cases[i].asked,
-		      cases[i].sni ? cases[i].sni : "not sent");
+		check(same_text(ret ? NULL : name, cases[i].sni), "%s: the server name", cases[i].asked);
 		check(p.client_err || (!strcmp(handshake_result(p.client)->alpn, "http/1.1") &&
 				       !strcmp(handshake_result(p.client)->sni, "good.example")),
 		      "%s: ALPN and name in the result", cases[i].asked);
@@ -495,7 +494,8 @@ static void test_parts(void)
 		{ "a certificate as key", "default", NONE, CERT, CERT, -EINVAL, 0, NULL },
 	};
 	struct profiles *set = profiles("[client default]\nca = ca.pem\n[client strange]\nca = other.pem\n"
-					"[client known]\nca = ca.pem\ncertificate = known.pem\nkey = known.key\n", NULL);
+					"[client known]\nca = ca.pem\n"
+					"certificate = known.pem\nkey = known.key\n", NULL);
 	struct client_request req = { .server_name = "good.example" };
 	const gnutls_datum_t *ders;
 	gnutls_x509_crt_t crt;
