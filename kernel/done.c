@@ -246,7 +246,7 @@ static int done_established(struct genl_info *info, struct itls_ctx *ctx)
 static int failure_of(const struct itls_ctx *ctx, u32 status)
 {
 	static const int told[] = {
-		EKEYREJECTED, EPROTO, ECONNRESET, ENOENT, EACCES,
+		EKEYREJECTED, EPROTO, ECONNRESET, ENOENT, EACCES, EINVAL,
 	};
 	size_t i;
 
