@@ -172,7 +172,8 @@ static int explain(struct conn *c, int err, const char *profile, struct ctl_erro
 	case ENOPROTOOPT:
 		return ctl_error_set(e, err, "the loaded itls module knows no client sockets: load the module that came with this itlsctl");
 	case EINVAL:
-		return ctl_error_set(e, err, "%s: the kernel refused the server's name or the profile's", c->name);
+		return ctl_error_set(e, err, "%s: this name, or what --ca, --cert or --key names, is of no use: check them; the log of itlsd says which it was",
+				     c->name);
 	default:
 		return ctl_error_set(e, err, "%s: cannot make the connection TLS: %s", c->name, strerror(err));
 	}
