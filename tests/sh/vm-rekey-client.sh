@@ -32,18 +32,25 @@ start_gnutls_serv() {
 	until_ok 20 listening || { cat "$tmp/serv.log"; bail "gnutls-serv did not start"; }
 }
 
+# A client that waits to be told to begin.
 echo_begin() {
-	python3 "$lib/echo_client.py" "$bin/libitls.so" "$port" "$ca" "$lines" >"$tmp/echo" 2>&1 &
+	rm -f "$tmp/go" "$tmp/echo"
+	mkfifo "$tmp/go"
+	python3 "$lib/echo_client.py" "$bin/libitls.so" "$port" "$ca" "$lines" <"$tmp/go" >"$tmp/echo" 2>&1 &
 	echo_pid=$!
 	pids+=("$echo_pid")
+	exec 6>"$tmp/go"
+	until_ok 60 grep -q ready "$tmp/echo" || { cat "$tmp/echo" "$tmp/serv.log"; return 1; }
 }
+echo_go() { echo go >&6; exec 6>&-; }
 echo_end() { wait "$echo_pid" || { cat "$tmp/echo" "$tmp/serv.log"; return 1; }; }
 
 # Both directions at once; the client's key changes every few records.
 both_directions() {
 	local before
 	before=$(counter TxRekey)
-	echo_begin
+	echo_begin || return 1
+	echo_go
 	echo_end || return 1
 	counter_reaches TxRekey $((before + 2))
 }
@@ -59,9 +66,9 @@ server_is_asked() {
 	local id n before
 	before=$(counter RxRekey)
 	all_gone || return 1
-	echo_begin
-	until_ok 60 session_id || return 1
-	id=$(session_id)
+	echo_begin || return 1
+	id=$(session_id) || return 1
+	echo_go
 	for n in $(seq $by_hand); do
 		"$bin/itlsctl" rekey --peer "$id" >"$tmp/rekey" 2>&1 || { cat "$tmp/rekey"; return 1; }
 	done
@@ -87,7 +94,7 @@ by_s_server() {
 		<"$tmp/in" >"$tmp/said" 2>&1 &
 	pids+=($!)
 	exec 5>"$tmp/in"
-	until_ok 20 listening 9443 || { cat "$tmp/said"; return 1; }
+	until_ok 60 listening 9443 || { cat "$tmp/said"; return 1; }
 	"$bin/itlsctl" get -q --ca "$ca" -o "$tmp/got" https://localhost:9443/file >"$tmp/get" 2>&1 &
 	getter=$!
 	pids+=("$getter")

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """A TLS client by ITLS_CONNECT.  echo_client.py LIBITLS PORT CA LINES
 
-Sends LINES lines to an echo server from one thread, reads them back in
-another, and compares every byte.  Prints the session's counters.
+Prints "ready" after the handshake and waits for a line.  Then sends LINES lines
+to an echo server from one thread, reads them back in another, and compares
+every byte.
 """
 import ctypes
 import socket
@@ -31,6 +32,8 @@ sock.settimeout(None)
 err = library.itls_connect(sock.fileno(), ctypes.byref(client), ctypes.c_size_t(ctypes.sizeof(client)))
 if err:
     sys.exit(f"itls_connect: {err}")
+print("ready", flush=True)
+sys.stdin.readline()
 
 sent = b"".join(b"%08x line of the client, long enough to be worth a record of its own\n" % i for i in range(lines))
 
