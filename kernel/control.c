@@ -158,6 +158,6 @@ void itls_control_close(struct sock *sk, struct itls_ctx *ctx)
 	else if (!itls_tx_finish(sk, ctx, ITLS_ALERT_WARNING,
 				 ITLS_ALERT_CLOSE_NOTIFY))
 		itls_stats_add(sk, ITLS_STAT_TX_CLOSE_NOTIFY, 1);
-	if (ctx->tx->sealed.len)
+	if (ctx->tx->sealed.len || ctx->tx->open.len)
 		itls_stats_add(sk, ITLS_STAT_TX_LOST, 1);
 }

@@ -728,6 +728,26 @@ void itls_tx_uncork(struct sock *sk)
 }
 
 /*
+ * Seals what is open although nobody may come back for it: at the end of the
+ * stream it would be lost.  So pages are waited for, and what the crypto API
+ * could not get is asked for again.
+ */
+static int tx_seal_last(struct sock *sk, struct itls_ctx *ctx)
+{
+	gfp_t gfp = sk->sk_allocation;
+	int err, tries = 8;
+
+	if (gfpflags_allow_blocking(gfp))
+		sk->sk_allocation = gfp | __GFP_NOFAIL;
+	do {
+		err = tx_seal(sk, ctx);
+	} while (err == -ENOMEM && sealed_has_room(&ctx->tx->sealed) &&
+		 --tries);
+	sk->sk_allocation = gfp;
+	return err;
+}
+
+/*
  * Hands over what was accepted, at the end of the stream: SEND_SHUTDOWN may
  * be set already and does not apply to it.
  */
@@ -742,7 +762,7 @@ static int tx_flush(struct sock *sk, struct itls_ctx *ctx)
 		err = itls_tx_push(sk, tx);
 	/* Sealed, it goes with what TCP may have refused; open, with nobody. */
 	if (!err && tx->open.len)
-		err = tx_seal(sk, ctx);
+		err = tx_seal_last(sk, ctx);
 	push_err = itls_tx_push(sk, tx);
 	err = err ?: push_err;
 	/* The push may have let a FIN in, which sets the other bit. */
