@@ -729,21 +729,16 @@ void itls_tx_uncork(struct sock *sk)
 
 /*
  * Seals what is open although nobody may come back for it: at the end of the
- * stream it would be lost.  So pages are waited for, and what the crypto API
- * could not get is asked for again.
+ * stream it would be lost.  So memory that could not be got is asked for again.
  */
 static int tx_seal_last(struct sock *sk, struct itls_ctx *ctx)
 {
-	gfp_t gfp = sk->sk_allocation;
 	int err, tries = 8;
 
-	if (gfpflags_allow_blocking(gfp))
-		sk->sk_allocation = gfp | __GFP_NOFAIL;
 	do {
 		err = tx_seal(sk, ctx);
 	} while (err == -ENOMEM && sealed_has_room(&ctx->tx->sealed) &&
 		 --tries);
-	sk->sk_allocation = gfp;
 	return err;
 }
 
