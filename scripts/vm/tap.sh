@@ -56,14 +56,14 @@ tap_parse() {
 # tap_run NAME SECONDS COMMAND…: runs one program, output in $tap_logs/NAME.tap.
 # tap_hang, if it is a function, is called while a program that hangs still does.
 tap_run() {
-	local name=$1 limit=$2 log status lines
+	local name=$1 limit=$2 log status lines began=$SECONDS
 	shift 2
 	log=$tap_logs/$(tr -c 'A-Za-z0-9._\n-' _ <<<"$name").tap
 	tap_timed "$limit" "$@" >"$log" 2>&1
 	status=$?
 	lines=$(tap_parse "$name" "$log" "$status")
 	printf '%s\n' "$lines" >>"$tap_ledger"
-	tap_tell "$name" "$log" "$lines"
+	tap_tell "$name" "$log" "$lines" $((SECONDS - began))
 }
 
 # As timeout(1), but looks at the hanging program before it kills it, with all
@@ -91,16 +91,17 @@ tap_timed() {
 	return $status
 }
 
+# tap_tell NAME OUTPUT LINES SECONDS: what became of one program.
 tap_tell() {
 	local passed failed skipped
 	passed=$(grep -c '^pass' <<<"$3")
 	failed=$(grep -c '^fail' <<<"$3")
 	skipped=$(grep -c '^skip' <<<"$3")
 	if [ "$failed" = 0 ]; then
-		echo "ok       $1: $passed passed, $skipped skipped"
+		echo "ok       $1: $passed passed, $skipped skipped, $4 s"
 		return
 	fi
-	echo "not ok   $1: $passed passed, $failed failed, $skipped skipped"
+	echo "not ok   $1: $passed passed, $failed failed, $skipped skipped, $4 s"
 	sed -n 's/^fail\t/             /p' <<<"$3"
 	echo "         --- last lines of $2"
 	tail -n "${tap_tail:-60}" "$2" | sed 's/^/         /'
