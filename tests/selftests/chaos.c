@@ -329,10 +329,11 @@ static intmax_t do_accept(void *arg)
 
 /*
  * What any call finds on a connection that ended: the other end's reset, a
- * record that was wrong (kTLS keeps that as the socket's error too), or no
- * connection at all.
+ * record that was wrong (kTLS keeps that as the socket's error too), no
+ * connection at all, or what an agent said of a client (ENOENT: no profile).
  */
-#define ENDED	ECONNRESET, EPIPE, ENOTCONN, ECONNABORTED, ETIMEDOUT, EBADMSG, EMSGSIZE, EINVAL, EPROTO
+#define ENDED	ECONNRESET, EPIPE, ENOTCONN, ECONNABORTED, ETIMEDOUT, EBADMSG, EMSGSIZE, EINVAL, EPROTO, \
+		ENOENT
 
 static struct stress_op ops[] = {
 	STRESS_OP("recv", do_recv, EAGAIN, EIO, EKEYEXPIRED, ENDED),
@@ -359,7 +360,7 @@ static struct stress_op ops[] = {
 		  ENOTCONN),
 	/* Of one who waits, or failed: what the handshake ended with. */
 	STRESS_OP("client", do_connect, EBUSY, EALREADY, EISCONN, EINPROGRESS, ENOPROTOOPT, EACCES,
-		  EKEYREJECTED, ENOENT, ENDED),
+		  EKEYREJECTED, ENDED),
 	STRESS_OP("KeyUpdate", do_key_update, EAGAIN, EBUSY, EPERM, EKEYREJECTED, ENOPROTOOPT,
 		  ENDED),
 	STRESS_OP("shutdown", do_shutdown, ENOTCONN),
