@@ -156,6 +156,14 @@ static void show_stack(const struct stress_thread *t)
 		printf("#   %s\n", line);
 }
 
+void stress_tell_sockets(void)
+{
+	fflush(stdout);
+	/* A second process takes no lock of ours; it may not hang either. */
+	if (system("{ timeout 5 ss -tinmoe; cat /proc/net/itls_stat; } 2>&1 | sed 's/^/#   /'"))
+		printf("#   ss failed\n");
+}
+
 void stress_join(struct stress *s)
 {
 	struct timespec until;
@@ -171,6 +179,7 @@ void stress_join(struct stress *s)
 			  s->thread[i].doing);
 		for (j = i; j < s->nr; j++)
 			show_stack(&s->thread[j]);
+		stress_tell_sockets();
 		fflush(stdout);
 		test_abort();
 	}

@@ -55,6 +55,8 @@ void stress_spawn(struct stress *s, void (*run)(void *arg), void *arg);
 void stress_join(struct stress *s);
 /* What the calling thread is about to do, for the report of a hang. */
 void stress_doing(const char *what);
+/* What TCP waits for on every socket of the test, and what was counted. */
+void stress_tell_sockets(void);
 bool stress_injects(void);
 
 /* The calling thread's random numbers. */

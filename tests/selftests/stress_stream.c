@@ -166,6 +166,15 @@ static intmax_t write_sendfile(void *arg)
 	return wrote(l, sendfile(l->from, pattern_file, &at, stress_size(CHUNK)));
 }
 
+/* The reader reads, so there is room before long. */
+static void wait_for_room(const struct lane *l)
+{
+	if (sock_poll(l->from, POLLOUT, test_wait_ms()))
+		return;
+	stress_tell_sockets();
+	ASSERT_FALSE("no POLLOUT");
+}
+
 /* What is in the pipe must go, or it would come later than it says. */
 static intmax_t write_splice(void *arg)
 {
@@ -179,7 +188,7 @@ static intmax_t write_splice(void *arg)
 		n = splice(l->write_pipe[0], NULL, l->from, NULL, stress_size(left),
 			   some_flags(SPLICE_F_MORE, SPLICE_F_NONBLOCK));
 		if (n < 0 && (errno == EAGAIN || (stress_injects() && errno == ENOMEM))) {
-			ASSERT_NE(0, sock_poll(l->from, POLLOUT, test_wait_ms()));
+			wait_for_room(l);
 			continue;
 		}
 		if (n <= 0)
@@ -246,9 +255,8 @@ static void writer(void *arg)
 			break;
 		if (stress_one_in(2))
 			continue;
-		/* The reader reads, so there is room before long. */
 		stress_doing("wait for room");
-		ASSERT_NE(0, sock_poll(l->from, POLLOUT, test_wait_ms()));
+		wait_for_room(l);
 	}
 	ASSERT_EQ(0, shutdown(l->from, SHUT_WR));
 }
