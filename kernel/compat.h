@@ -36,6 +36,11 @@
 #define ITLS_NET_ADMIN_PARAM
 #endif
 
+/* system_unbound_wq was renamed in 6.18; some 6.12 have both names. */
+#ifndef ITLS_HAVE_DFL_WQ
+#define system_dfl_wq		system_unbound_wq
+#endif
+
 /* from_timer() was renamed in 6.16. */
 #ifndef timer_container_of
 #define timer_container_of	from_timer

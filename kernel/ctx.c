@@ -124,6 +124,7 @@ int itls_ctx_install(struct itls_ctx *ctx, struct itls_tx *tx,
 			return err;
 	}
 	if (tx) {
+		tx->ctx = ctx;
 		tx->open.max = ctx->tx_max_payload;
 		ctx->version = tx->cipher.record.version;
 		ctx->tx_cipher = itls_cipher_type(&tx->cipher);

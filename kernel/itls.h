@@ -32,6 +32,7 @@
 #include <linux/spinlock.h>
 #include <linux/timer.h>
 #include <linux/wait.h>
+#include <linux/workqueue.h>
 #include <linux/xarray.h>
 #include <crypto/aead.h>
 #include <net/netlink.h>
@@ -169,6 +170,8 @@ struct itls_tx {
 	struct itls_update update;
 	struct itls_open open;
 	struct itls_sealed sealed;
+	struct itls_ctx *ctx;	/* NULL until installed */
+	struct delayed_work retry; /* holds the context; see tx_retry() */
 	bool pushing;		/* tcp_sendmsg_locked() takes whole records */
 	bool refused;		/* TCP left some of the last push */
 	bool closed;		/* close_notify or a fatal alert is the last record */

@@ -9,8 +9,9 @@
  * room before a record is begun, and lifted while it is handed over, so TCP
  * exceeds it by at most one push (ITLS_SEALED_RECORDS).  Only when the kernel
  * is out of memory does TCP take less; the rest stays in itls_sealed, before
- * anything newer, and goes with the next call, the next write-space event, or
- * close().  Nothing is ever encrypted twice.
+ * anything newer, and goes with the next call, the next write-space event, a
+ * retry of its own when no such event is to come, or close().  Nothing is ever
+ * encrypted twice.
  */
 #include <linux/scatterlist.h>
 #include <linux/slab.h>
@@ -27,6 +28,8 @@
  * its backlog by the same number, and anybody may look.
  */
 #define ITLS_PUSH_ROOM		SZ_1M
+/* What TCP refused with nothing under way is offered again after so long. */
+#define ITLS_RETRY_DELAY	msecs_to_jiffies(20)
 /* A piece of ciphertext always has room for a record's header and nonce. */
 #define ITLS_PIECE_MIN		32
 
@@ -38,6 +41,8 @@ static_assert(ITLS_PIECE_MIN >= ITLS_HEADER_LEN + ITLS_KEY_UPDATE_LEN + 1 +
 static_assert(ITLS_RECORD_PIECES * PAGE_SIZE >= ITLS_PLAIN_MAX + PAGE_SIZE +
 	      ITLS_HEADER_LEN + ITLS_EXPLICIT_MAX + 1 + ITLS_TAG_LEN);
 
+static void tx_retry(struct work_struct *work);
+
 struct itls_tx *itls_tx_alloc(const struct itls_keyinfo *key, bool keep_info)
 {
 	struct itls_tx *tx = kzalloc(sizeof(*tx), GFP_KERNEL);
@@ -45,6 +50,7 @@ struct itls_tx *itls_tx_alloc(const struct itls_keyinfo *key, bool keep_info)
 
 	if (!tx)
 		return ERR_PTR(-ENOMEM);
+	INIT_DELAYED_WORK(&tx->retry, tx_retry);
 	err = itls_cipher_init(&tx->cipher, key, keep_info);
 	if (err) {
 		itls_tx_free(tx);
@@ -67,10 +73,13 @@ static void sealed_reset(struct itls_sealed *sealed)
 	memset(sealed, 0, sizeof(*sealed));
 }
 
+/* Process context, and not under the socket lock, which a retry takes. */
 void itls_tx_free(struct itls_tx *tx)
 {
 	if (!tx)
 		return;
+	if (tx->ctx && cancel_delayed_work_sync(&tx->retry))
+		itls_ctx_put(tx->ctx);
 	open_reset(&tx->open);
 	sealed_reset(&tx->sealed);
 	itls_cipher_free(&tx->cipher);
@@ -439,6 +448,18 @@ static void push_end(struct sock *sk, struct itls_tx *tx,
 }
 
 /*
+ * Without this, what was refused when nothing was under way would wait for the
+ * program's next call, while the peer waits for it.
+ */
+static void retry_later(struct sock *sk, struct itls_tx *tx)
+{
+	if (tx->ctx && itls_tx_is_connected(sk) &&
+	    tcp_rtx_and_write_queues_empty(sk) &&
+	    queue_delayed_work(system_dfl_wq, &tx->retry, ITLS_RETRY_DELAY))
+		itls_ctx_get(tx->ctx);
+}
+
+/*
  * Gives what is sealed to TCP.  Never waits.  Records are complete, so
  * MSG_MORE is not passed on: it would only delay the tail of the last one.
  * (TCP_CORK, being TCP's own state, still does what it says.)  The error of
@@ -473,7 +494,10 @@ static int __tx_push(struct sock *sk, struct itls_tx *tx, gfp_t gfp)
 		sealed_advance(sealed, ret);
 	}
 	push_end(sk, tx, &st);
-	return sealed->len ? (ret ?: -EAGAIN) : 0;
+	if (!sealed->len)
+		return 0;
+	retry_later(sk, tx);
+	return ret ?: -EAGAIN;
 }
 
 /*
@@ -488,6 +512,22 @@ int itls_tx_push(struct sock *sk, struct itls_tx *tx)
 	if (gfpflags_allow_blocking(gfp) && sk->sk_route_caps & NETIF_F_SG)
 		gfp |= __GFP_NOFAIL;
 	return __tx_push(sk, tx, gfp);
+}
+
+/* The direction is freed only when this has ended: see itls_tx_free(). */
+static void tx_retry(struct work_struct *work)
+{
+	struct itls_tx *tx = container_of(to_delayed_work(work), struct itls_tx,
+					  retry);
+	struct itls_ctx *ctx = tx->ctx;
+	struct sock *sk = ctx->sk;
+
+	lock_sock(sk);
+	/* In close() the direction has left the context. */
+	if (ctx->tx == tx && tx->sealed.len)
+		itls_tx_push(sk, tx);
+	release_sock(sk);
+	itls_ctx_put(ctx);
 }
 
 /**

@@ -30,3 +30,4 @@ try ITLS_HAVE_SOCKADDR_UNSIZED \
 	'int (*f)(struct sock *, struct sockaddr_unsized *, int) = x->p.connect; (void)f'
 try ITLS_HAVE_ULP_NET_ADMIN \
 	'int (*f)(struct sock *, struct sk_buff *, bool) = x->u.get_info; (void)f'
+try ITLS_HAVE_DFL_WQ '(void)system_dfl_wq'
