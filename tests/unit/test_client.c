@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <gnutls/crypto.h>
@@ -37,10 +38,12 @@ static char dir[32] = "/tmp/itls-client-XXXXXX";
 /* Who answers. */
 enum who {
 	GOOD, CHAINED, WILD, ADDRESS, BARE, STRANGER, EXPIRED, FUTURE, FOR_CLIENTS, REVOKED, FORGED,
-	SMALL, SHA1, LATE_MIDDLE, WEAK_MIDDLE, NO_AUTHORITY, ALL_WRONG, WHOS
+	SMALL, SHA1, LATE_MIDDLE, WEAK_MIDDLE, NO_AUTHORITY, ALL_WRONG,
+	BRIEF, BRIEF_MIDDLE, BRIEF_CA, WHOS
 };
 
 static struct pki_cert ca, other_ca, middle, late_middle, weak_middle, mere, me, who[WHOS];
+static struct pki_cert brief_middle, brief_ca; /* for an hour to come, as all that is brief */
 
 static void make_people(void)
 {
@@ -53,6 +56,9 @@ static void make_people(void)
 		.name = "late", .issuer = &ca, .ca = true, .from = -48, .to = -24 });
 	pki_make(&weak_middle, &(struct pki_options){
 		.name = "weak", .issuer = &ca, .ca = true, .algorithm = GNUTLS_PK_RSA, .bits = 1024 });
+	pki_make(&brief_middle, &(struct pki_options){
+		.name = "brief", .issuer = &ca, .ca = true, .from = -1, .to = 1 });
+	pki_make(&brief_ca, &(struct pki_options){ .name = "brief ca", .ca = true, .from = -1, .to = 1 });
 	pki_make(&mere, &(struct pki_options){ .name = "mere", .issuer = &ca, .dns = "mere.example" });
 	pki_make(&me, &(struct pki_options){ .name = "me", .issuer = &ca });
 	forger.crt = ca.crt;
@@ -77,6 +83,9 @@ static void make_people(void)
 	SERVER(NO_AUTHORITY, &mere, .dns = "good.example");
 	SERVER(ALL_WRONG, &ca, .dns = "bad.example", .from = -48, .to = -24, .digest = GNUTLS_DIG_SHA1,
 	       .purpose = GNUTLS_KP_TLS_WWW_CLIENT);
+	SERVER(BRIEF, &ca, .dns = "good.example", .from = -1, .to = 1);
+	SERVER(BRIEF_MIDDLE, &brief_middle, .dns = "good.example");
+	SERVER(BRIEF_CA, &brief_ca, .dns = "good.example");
 #undef SERVER
 }
 
@@ -84,7 +93,7 @@ static int chain_of(const struct pki_cert **chain, enum who whose)
 {
 	static const struct pki_cert * const issuers[WHOS] = {
 		[CHAINED] = &middle, [LATE_MIDDLE] = &late_middle, [WEAK_MIDDLE] = &weak_middle,
-		[NO_AUTHORITY] = &mere,
+		[NO_AUTHORITY] = &mere, [BRIEF_MIDDLE] = &brief_middle,
 	};
 	int n = 0;
 
@@ -677,6 +686,72 @@ static void test_resumption(void)
 	profiles_free(set);
 }
 
+static int clock_ahead;			/* hours, for GnuTLS and nobody else */
+
+static time_t later(time_t *t)
+{
+	time_t now = time(NULL) + clock_ahead * 3600;
+
+	if (t)
+		*t = now;
+	return now;
+}
+
+/*
+ * Nobody shows a certificate again when a session is resumed: what has expired
+ * since must be noticed all the same.  What the server still has stays good,
+ * so that it is not the session itself that is too old.
+ */
+static void test_expiry(void)
+{
+	static const struct { const char *name; enum who whose; enum itls_verify verify; } cases[] = {
+		{ "nothing", GOOD, ITLS_VERIFY_OK },
+		{ "the certificate", BRIEF, ITLS_VERIFY_EXPIRED },
+		{ "an intermediate authority", BRIEF_MIDDLE, ITLS_VERIFY_EXPIRED },
+		{ "the trusted authority", BRIEF_CA, ITLS_VERIFY_EXPIRED },
+	};
+	struct profiles *set = profiles("[client default]\nca = brief.pem\n", NULL);
+	gnutls_datum_t sessions[2], ticket_key;
+	struct pair p;
+	size_t i;
+	int v, n;
+
+	gnutls_session_ticket_key_generate(&ticket_key);
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		for (v = 0; v < 2; v++) {
+			bool good = cases[i].verify == ITLS_VERIFY_OK;
+
+			connect_to(&p, set, "default", cases[i].whose, &ticket_key, NULL, v);
+			must(!p.client_err, "a first session");
+			n = collect(&p, sessions, 2, v);
+			pair_close(&p);
+			must(n == 1 + v, "sessions");
+			connect_to(&p, set, "default", cases[i].whose, &ticket_key, &sessions[0], v);
+			check(!p.client_err && gnutls_session_is_resumed(p.server),
+			      "TLS 1.%d: before it expires: %s: resumed", v + 2, cases[i].name);
+			pair_close(&p);
+			clock_ahead = 2;
+			connect_to(&p, set, "default", cases[i].whose, &ticket_key, &sessions[n - 1], v);
+			check(!!gnutls_session_is_resumed(p.server) == good, "TLS 1.%d: expired: %s: %s", v + 2,
+			      cases[i].name, good ? "resumed" : "not offered");
+			check(p.client_err == (good ? 0 : -EKEYREJECTED) &&
+			      handshake_verify(p.client) == cases[i].verify &&
+			      server_alert(&p) == (good ? -1 : GNUTLS_A_CERTIFICATE_EXPIRED),
+			      "TLS 1.%d: expired: %s: %s", v + 2, cases[i].name, good ? "taken" : "refused");
+			pair_close(&p);
+			connect_to(&p, set, "default", GOOD, &ticket_key, &sessions[n - 1], v);
+			check(!p.client_err && !!gnutls_session_is_resumed(p.server) == good,
+			      "TLS 1.%d: expired: %s: the server's new one is taken", v + 2, cases[i].name);
+			pair_close(&p);
+			clock_ahead = 0;
+			while (n)
+				gnutls_free(sessions[--n].data);
+		}
+	}
+	gnutls_free(ticket_key.data);
+	profiles_free(set);
+}
+
 /* Messages that are no tickets, and tickets that are none of GnuTLS's. */
 static void test_bad_tickets(void)
 {
@@ -752,8 +827,8 @@ static void test_config(void)
 
 static void clean_up(void)
 {
-	static const char * const names[] = { "ca.pem", "other.pem", "crl.pem", "crl-good.pem", "known.pem", "known.key",
-					      "other.key" };
+	static const char * const names[] = { "ca.pem", "other.pem", "brief.pem", "crl.pem", "crl-good.pem",
+					      "known.pem", "known.key", "other.key" };
 	char path[128];
 	size_t i;
 
@@ -768,6 +843,7 @@ static void put_files(void)
 {
 	pki_put_chain(dir, "ca.pem", (const struct pki_cert *[]){ &ca }, 1);
 	pki_put_chain(dir, "other.pem", (const struct pki_cert *[]){ &other_ca }, 1);
+	pki_put_chain(dir, "brief.pem", (const struct pki_cert *[]){ &ca, &brief_ca }, 2);
 	pki_put_chain(dir, "known.pem", (const struct pki_cert *[]){ &who[GOOD] }, 1);
 	pki_put_key(dir, "known.key", &who[GOOD]);
 	pki_put_key(dir, "other.key", &ca);
@@ -781,6 +857,7 @@ int main(void)
 	must(mkdtemp(dir), dir);
 	atexit(clean_up);
 	must(!handshake_setup(false), "GnuTLS");
+	gnutls_global_set_time_function(later);
 	carry_all(&carried);
 	make_people();
 	make_parts();
@@ -794,6 +871,7 @@ int main(void)
 	test_parts();
 	test_names();
 	test_resumption();
+	test_expiry();
 	test_bad_tickets();
 	test_config();
 	return tap_end();
