@@ -7,46 +7,9 @@
 #
 #   get ── ITLS_CONNECT ── lo ──┬─ :8443 …  nginx, attached but for 8447
 #                               └─ :9444 …  openssl s_server
-. "$(dirname "$0")/lib/server.sh"
+. "$(dirname "$0")/lib/client.sh"
 
-ctl=$bin/itlsctl
-got=$tmp/got
-next_port=9443
-
-# ---- certificates beside those of pki_make ----
-
-pki_more() {
-	local dir=$tmp/pki/more
-	mkdir -p "$dir"
-	: >"$dir/index"
-	cat >"$dir/ca.cnf" <<-END
-		[ca]
-		default_ca = here
-		[here]
-		database = $dir/index
-		rand_serial = yes
-		new_certs_dir = $dir
-		certificate = $ca
-		private_key = $tmp/pki/ca.key
-		default_md = sha256
-		default_days = 100
-		policy = any
-		unique_subject = no
-		copy_extensions = copy
-		[any]
-		commonName = supplied
-	END
-	openssl ecparam -genkey -name prime256v1 -noout -out "$tmp/other.key" &&
-		openssl req -x509 -new -key "$tmp/other.key" -days 100 -subj '/CN=other CA' -out "$tmp/other.pem"
-}
-
-# issue NAME KEY SAN PURPOSE [OPTION OF openssl ca…]: $tmp/NAME.pem and .key
-issue() {
-	openssl req -new -newkey "$2" ${ecparam[@]+"${ecparam[@]}"} -nodes -keyout "$tmp/$1.key" -out "$tmp/$1.csr" \
-		-subj "/CN=$1" -addext "subjectAltName=$3" -addext "extendedKeyUsage=$4" &&
-		openssl ca -batch -notext -config "$tmp/pki/more/ca.cnf" -in "$tmp/$1.csr" -out "$tmp/$1.pem" "${@:5}" &&
-		cat "$ca" >>"$tmp/$1.pem"
-}
+# ---- certificates ----
 
 issue_all() {
 	local ecparam=(-pkeyopt ec_paramgen_curve:prime256v1)
@@ -87,69 +50,10 @@ restart_daemon() {
 	until_ok 20 agents_are 1 || { cat "$tmp/itlsd.log"; bail "itlsd does not take the client profiles"; }
 }
 
-# s_server NAME OPTION…: serves $tmp/www with that certificate; ends the one before.
-# Each has a port of its own, so that no session of another one is resumed.
-s_server() {
-	[ -z "${openssl_pid-}" ] || end_process "$openssl_pid" TERM
-	next_port=$((next_port + 1))
-	(cd "$tmp/www" && exec openssl s_server -WWW -accept "$next_port" -cert "$tmp/$1.pem" \
-		-key "$tmp/$1.key" "${@:2}") </dev/null >"$tmp/s_server.log" 2>&1 &
-	openssl_pid=$!
-	pids+=("$openssl_pid")
-	until_ok 20 listening "$next_port" || { cat "$tmp/s_server.log"; return 1; }
-}
-
 # ---- what is looked at ----
-
-get() { timeout 120 "$ctl" get "$@"; }
-url() { echo "https://${3:-localhost}:$1/$2"; }
-
-# same PORT FILE OPTION…: fetched, and every byte is right
-same() {
-	rm -f "$got"
-	get -v --ca "$ca" -o "$got" "${@:3}" "$(url "$1" "$2" "${host-}")" || { tail -n 5 "$tmp/itlsd.log"; return 1; }
-	cmp "$got" "$tmp/www/$2"
-}
-
-# says TEXT COMMAND…: which fails with that on standard error
-says() {
-	local text=$1
-	shift
-	rm -f "$got"
-	if "$@" >"$tmp/said" 2>&1; then
-		echo "it succeeded"
-		return 1
-	fi
-	cat "$tmp/said"
-	grep -qF -e "$text" "$tmp/said"
-}
-refused() { says "certificate was refused: $1" get --ca "$ca" -o "$got" "${@:2}" "$(url "$next_port" small)" && [ ! -e "$got" ]; }
-
-# json EXPRESSION COMMAND…: prints JSON d of which it is true
-json() {
-	local want=$1
-	shift
-	"$@" >"$tmp/json" || return 1
-	cat "$tmp/json"
-	python3 -c "import json, sys; d = json.load(open(sys.argv[1])); sys.exit(not ($want))" "$tmp/json"
-}
 
 version_is() { json "d['version'] == 'TLSv1.$1' and d['verify'] == 'ok' and d['size'] == 6" \
 	get --json --ca "$ca" --profile "tls1$1" -o "$got" "$(url "$2" small)"; }
-
-# The ticket comes after the answer: the daemon may need a moment to keep it.
-resumed_once() {
-	get --json --ca "$ca" --profile "tls1$1" -o "$got" "$(url "$2" small)" >"$tmp/json" || return 1
-	grep -q '"resumed": true' "$tmp/json" && cmp "$got" "$tmp/www/small"
-}
-resumes() { resumed_once "$@"; until_ok 10 resumed_once "$@" || { cat "$tmp/json"; return 1; }; }
-
-# In TLS 1.3 the server refuses when the client has begun to ask; a reset that
-# follows can take the alert away, so this is tried more than once.
-wants_certificate() {
-	until_ok 20 says "--cert and --key" get --ca "$ca" -o "$got" "$1" "$2" "$(url "$3" small)" ||
-		{ cat "$tmp/said"; return 1; }
-}
 
 bad_certificate() {
 	s_server "$1" "${@:3}" && refused "$2"
@@ -222,11 +126,11 @@ attach
 for version in 3 2; do
 	ok "nginx: TLS 1.$version" version_is $version $port
 	ok "nginx: TLS 1.$version, 32 MiB" same $port file --profile tls1$version
-	ok "nginx: TLS 1.$version, the second session is resumed" resumes $version $port
+	ok "nginx: TLS 1.$version, the second session is resumed" resumes $port --ca "$ca" --profile tls1$version
 	s_server server "-tls1_$version"
 	ok "s_server: TLS 1.$version" version_is $version $next_port
 	ok "s_server: TLS 1.$version, 32 MiB" same $next_port file
-	ok "s_server: TLS 1.$version, the second session is resumed" resumes $version $next_port
+	ok "s_server: TLS 1.$version, the second session is resumed" resumes $next_port --ca "$ca" --profile tls1$version
 done
 host=127.0.0.1 ok "an IPv4 address in the certificate" same $port small
 host='[::1]' ok "an IPv6 address in the certificate" same $port small
@@ -256,9 +160,9 @@ with_cert=(--cert "$tmp/client.pem" --key "$tmp/client.key")
 for version in 3 2; do
 	s_server server "-tls1_$version" -Verify 1 -verify_return_error -CAfile "$ca"
 	ok "s_server wants a certificate, TLS 1.$version" same $next_port file "${with_cert[@]}"
-	ok "and refuses without, TLS 1.$version" wants_certificate --profile tls1$version "$next_port"
+	ok "and refuses without, TLS 1.$version" wants_certificate $next_port --profile tls1$version
 	ok "itls wants a certificate, TLS 1.$version" same 8444 file --profile tls1$version "${with_cert[@]}"
-	ok "and refuses without, TLS 1.$version" wants_certificate --profile tls1$version 8444
+	ok "and refuses without, TLS 1.$version" wants_certificate 8444 --profile tls1$version
 done
 by_profile() { get --profile configured -o "$got" "$(url 8444 small)" && cmp "$got" "$tmp/www/small"; }
 ok "authority and certificate of the profile" by_profile
