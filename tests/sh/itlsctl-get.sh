@@ -245,6 +245,7 @@ ok "reset" handshake 104 "ended the connection during the handshake"
 ok "too long" handshake 110 "the TLS handshake took too long"
 FAKE_HANG=1 ok "without end" fails_at file "the TLS handshake took too long" --timeout 1
 FAKE_ALERT=40 ok "an alert" handshake 71 "refused the handshake with TLS alert 40 (handshake_failure)"
+FAKE_ALERT=50 ok "an alert that may want a certificate" handshake 71 "give one that it accepts with --cert and --key"
 FAKE_ALERT=112 ok "an alert with advice" handshake 71 "it serves no host of that name"
 refused() { FAKE_VERIFY=$1 handshake 129 "the server's certificate was refused: $2"; }
 n=2

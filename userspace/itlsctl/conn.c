@@ -91,6 +91,7 @@ const char *conn_alert_advice(unsigned int alert)
 	switch (alert) {
 	case 40:	/* handshake_failure */
 	case 42:	/* bad_certificate */
+	case 50:	/* decode_error: what GnuTLS's servers say in TLS 1.2 when they miss one */
 	case 116:	/* certificate_required */
 		return ": if it wants a client certificate, give one that it accepts with --cert and --key";
 	case 43:
