@@ -44,7 +44,8 @@ end_process() {
 	pids=(${keep[@]+"${keep[@]}"})
 }
 
-# $1: more lines for the profile.
+# $1: more lines for the profile.  daemon_under: what the daemon is run by.
+daemon_under=()
 start_daemon() {
 	[ -e "$tmp/pki/server.pem" ] || cache=$tmp pki_make "$tmp/pki"
 	cat >"$tmp/itlsd.conf" <<-END
@@ -54,7 +55,7 @@ start_daemon() {
 		alpn = http/1.1
 		${1-}
 	END
-	"$bin/itlsd" -c "$tmp/itlsd.conf" >>"$tmp/itlsd.log" 2>&1 &
+	${daemon_under[@]+"${daemon_under[@]}"} "$bin/itlsd" -c "$tmp/itlsd.conf" >>"$tmp/itlsd.log" 2>&1 &
 	daemon=$!
 	pids+=("$daemon")
 	until_ok 20 agents_are 1 || { cat "$tmp/itlsd.log"; bail "itlsd did not register"; }
