@@ -23,6 +23,13 @@ void check(bool good, const char *fmt, ...)
 	fflush(stdout);
 }
 
+void check_note(bool good, const char *name, const char *detail)
+{
+	check(good, "%s", name);
+	if (!good)
+		printf("# %s\n", detail);
+}
+
 void must(bool good, const char *what)
 {
 	if (good)
@@ -34,5 +41,5 @@ void must(bool good, const char *what)
 int tap_end(void)
 {
 	printf("1..%u\n", n_tests);
-	return n_failed != 0;
+	return n_failed || !n_tests;
 }

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 
 void check(bool good, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The same, and what there is to say when it is not good. */
+void check_note(bool good, const char *name, const char *detail);
 /* Ends the whole test: what it stands on is not there. */
 void must(bool good, const char *what);
 /* The plan, and what main() returns. */

@@ -11,6 +11,7 @@
 
 #include "itlsd/config.h"
 #include "itlsd/log.h"
+#include "tap.h"
 
 #define GOOD "[profile a]\ncertificate = /c\nkey = /k\n"
 
@@ -19,16 +20,6 @@
 #define SERVE "or [client default] to serve only clients"
 #define SUFFIXES "K, M and G stand for powers of 1024"
 #define NAME64 "0123456789012345678901234567890123456789012345678901234567890123"
-
-static unsigned int n_tests, n_failed;
-
-static void check(bool good, const char *name, const char *detail)
-{
-	n_failed += !good;
-	printf("%sok %u - %s\n", good ? "" : "not ", ++n_tests, name);
-	if (!good)
-		printf("# %s\n", detail);
-}
 
 static struct config *parse(const char *text, size_t len)
 {
@@ -147,8 +138,8 @@ static void test_messages(void)
 			strcat(got, cfg->messages[m].text);
 			strcat(got, "\n");
 		}
-		check(!strcmp(got, cases[i].messages) && cfg->n_errors == cfg->n_messages,
-		      cases[i].name, got);
+		check_note(!strcmp(got, cases[i].messages) && cfg->n_errors == cfg->n_messages,
+			   cases[i].name, got);
 		config_free(cfg);
 	}
 }
@@ -164,23 +155,23 @@ static void test_values(void)
 	struct config *cfg = parse(text, sizeof(text) - 1);
 	struct config_profile *p = cfg->profiles;
 
-	check(cfg->n_errors == 0 && p && p->next, "values: no errors", "errors");
-	check(cfg->log_level == LOG_LEVEL_DEBUG && cfg->max_handshakes == 7, "values: [itlsd]", "wrong");
-	check(!strcmp(p->name, "web-1.a_b") && p->line == 4, "values: name and line", p->name);
-	check(!strcmp(p->certificate.text, "/etc/tls/c.pem"), "a relative path starts at the file's directory",
-	      p->certificate.text);
-	check(!strcmp(p->key.text, "/k") && p->key.line == 6, "an absolute path stays", p->key.text);
-	check(!strcmp(p->priority.text, "SECURE128:%X=1"), "only the first '=' separates", p->priority.text);
-	check(p->n_alpn == 2 && !strcmp(p->alpn[0], "h2") && !strcmp(p->alpn[1], "http/1.1"), "values: alpn", "");
-	check(p->n_owners == 2 && p->owners[0] == 0 && p->owners[1] == 4242, "values: owners", "");
-	check(!p->tickets && p->min_version == CONFIG_TLS_1_3, "values: tickets and min_version", "");
-	check(p->rekey_records == 1 << 24 && p->rekey_bytes == 1ULL << 38, "values: rekeys", "");
+	check_note(cfg->n_errors == 0 && p && p->next, "values: no errors", "errors");
+	check_note(cfg->log_level == LOG_LEVEL_DEBUG && cfg->max_handshakes == 7, "values: [itlsd]", "wrong");
+	check_note(!strcmp(p->name, "web-1.a_b") && p->line == 4, "values: name and line", p->name);
+	check_note(!strcmp(p->certificate.text, "/etc/tls/c.pem"), "a relative path starts at the file's directory",
+		   p->certificate.text);
+	check_note(!strcmp(p->key.text, "/k") && p->key.line == 6, "an absolute path stays", p->key.text);
+	check_note(!strcmp(p->priority.text, "SECURE128:%X=1"), "only the first '=' separates", p->priority.text);
+	check_note(p->n_alpn == 2 && !strcmp(p->alpn[0], "h2") && !strcmp(p->alpn[1], "http/1.1"), "values: alpn", "");
+	check_note(p->n_owners == 2 && p->owners[0] == 0 && p->owners[1] == 4242, "values: owners", "");
+	check_note(!p->tickets && p->min_version == CONFIG_TLS_1_3, "values: tickets and min_version", "");
+	check_note(p->rekey_records == 1 << 24 && p->rekey_bytes == 1ULL << 38, "values: rekeys", "");
 	p = p->next;
-	check(p->client_auth == CONFIG_AUTH_REQUEST && !strcmp(p->client_ca.text, "/etc/ca.pem") &&
-	      !strcmp(p->crl.text, "/crl"), "values: client_auth, client_ca and crl", "");
-	check(p->rekey_records == 7 && p->rekey_bytes == 3072, "values: rekeys, plain and with K", "");
-	check(p->tickets && p->min_version == CONFIG_TLS_1_2 && !p->n_alpn && !p->n_owners,
-	      "defaults", "");
+	check_note(p->client_auth == CONFIG_AUTH_REQUEST && !strcmp(p->client_ca.text, "/etc/ca.pem") &&
+		   !strcmp(p->crl.text, "/crl"), "values: client_auth, client_ca and crl", "");
+	check_note(p->rekey_records == 7 && p->rekey_bytes == 3072, "values: rekeys, plain and with K", "");
+	check_note(p->tickets && p->min_version == CONFIG_TLS_1_2 && !p->n_alpn && !p->n_owners,
+		   "defaults", "");
 	config_free(cfg);
 }
 
@@ -191,31 +182,31 @@ static void test_files(void)
 	int fd = mkstemp(path);
 
 	cfg = parse(GOOD "a\0b\n", sizeof(GOOD "a\0b\n") - 1);
-	check(cfg->n_errors == 1 && strstr(cfg->messages[0].text, ":4: a NUL byte"), "NUL byte",
-	      cfg->n_messages ? cfg->messages[0].text : "");
+	check_note(cfg->n_errors == 1 && strstr(cfg->messages[0].text, ":4: a NUL byte"), "NUL byte",
+		   cfg->n_messages ? cfg->messages[0].text : "");
 	config_free(cfg);
 
 	if (fd < 0 || write(fd, GOOD, strlen(GOOD)) < 0 || config_read(path, &cfg))
 		exit(1);
-	check(!cfg->n_errors && cfg->profiles, "file read", "errors");
+	check_note(!cfg->n_errors && cfg->profiles, "file read", "errors");
 	config_free(cfg);
 	if (ftruncate(fd, CONFIG_FILE_MAX + 1) || config_read(path, &cfg))
 		exit(1);
-	check(cfg->n_errors == 1 && strstr(cfg->messages[0].text, "File too large"), "file too large",
-	      cfg->n_messages ? cfg->messages[0].text : "");
+	check_note(cfg->n_errors == 1 && strstr(cfg->messages[0].text, "File too large"), "file too large",
+		   cfg->n_messages ? cfg->messages[0].text : "");
 	config_free(cfg);
 	close(fd);
 	unlink(path);
 
 	if (config_read(path, &cfg))
 		exit(1);
-	check(cfg->n_errors == 1 && strstr(cfg->messages[0].text, "create it"), "no such file",
-	      cfg->n_messages ? cfg->messages[0].text : "");
+	check_note(cfg->n_errors == 1 && strstr(cfg->messages[0].text, "create it"), "no such file",
+		   cfg->n_messages ? cfg->messages[0].text : "");
 	config_free(cfg);
 	if (config_read("/", &cfg))
 		exit(1);
-	check(cfg->n_errors == 1 && strstr(cfg->messages[0].text, "Is a directory"), "a directory",
-	      cfg->n_messages ? cfg->messages[0].text : "");
+	check_note(cfg->n_errors == 1 && strstr(cfg->messages[0].text, "Is a directory"), "a directory",
+		   cfg->n_messages ? cfg->messages[0].text : "");
 	config_free(cfg);
 }
 
@@ -225,6 +216,5 @@ int main(void)
 	test_messages();
 	test_values();
 	test_files();
-	printf("1..%u\n", n_tests);
-	return n_failed != 0;
+	return tap_end();
 }

@@ -17,30 +17,9 @@
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
 
+#include "hex.h"
 #include "record.h"
-
-static unsigned int n_tests, n_failed;
-
-static void check(bool good, const char *name)
-{
-	n_failed += !good;
-	printf("%sok %u - %s\n", good ? "" : "not ", ++n_tests, name);
-}
-
-static size_t unhex(const char *hex, u8 *out)
-{
-	unsigned int byte;
-	size_t n = 0;
-
-	for (; *hex; hex++) {
-		if (*hex == ' ')
-			continue;
-		if (sscanf(hex++, "%2x", &byte) != 1)
-			abort();
-		out[n++] = byte;
-	}
-	return n;
-}
+#include "tap.h"
 
 /* ---- vectors: McGrew and Viega, "The Galois/Counter Mode of Operation", appendix B ---- */
 
@@ -117,7 +96,7 @@ static void test_vectors(void)
 	for (i = 0; i < sizeof(vectors) / sizeof(*vectors); i++) {
 		snprintf(name, sizeof(name), "AES-%zu-GCM, McGrew and Viega %s",
 			 strlen(vectors[i].key) * 4, vectors[i].name);
-		check(vector_holds(&vectors[i]), name);
+		check(vector_holds(&vectors[i]), "%s", name);
 	}
 }
 
@@ -327,7 +306,7 @@ static void test_sessions(void)
 	for (i = 0; i < sizeof(sessions) / sizeof(*sessions); i++) {
 		snprintf(name, sizeof(name), "records of a GnuTLS session, both ways: %s",
 			 sessions[i].name);
-		check(session_agrees(sessions[i].priority), name);
+		check(session_agrees(sessions[i].priority), "%s", name);
 	}
 }
 
@@ -338,6 +317,5 @@ int main(void)
 	test_sizes();
 	test_vectors();
 	test_sessions();
-	printf("1..%u\n", n_tests);
-	return n_failed || !n_tests;
+	return tap_end();
 }

@@ -10,20 +10,17 @@
 #include <string.h>
 
 #include "itlsctl/http.h"
+#include "tap.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define FUZZ_ROUNDS 200000
 
-static unsigned int n_tests, n_failed;
 static const char *why = "";	/* what the parsers said last */
 
 /* @detail: NULL for what the parsers said. */
-static void check(bool good, const char *name, const char *detail)
+static void judge(bool good, const char *name, const char *detail)
 {
-	n_failed += !good;
-	printf("%sok %u - %s\n", good ? "" : "not ", ++n_tests, name);
-	if (!good)
-		printf("# %s\n", detail ? detail : why);
+	check_note(good, name, detail ? detail : why);
 }
 
 /* A URL and how it is written when it has been understood. */
@@ -60,7 +57,7 @@ static void test_urls(void)
 			    url.port == urls[i].port && !strcmp(url.target, urls[i].target);
 
 		http_url_authority(authority, sizeof(authority), &url);
-		check(good && !strcmp(authority, urls[i].authority), urls[i].text, authority);
+		judge(good && !strcmp(authority, urls[i].authority), urls[i].text, authority);
 	}
 }
 
@@ -102,7 +99,7 @@ static void test_bad_urls(void)
 
 	for (size_t i = 0; i < COUNT(bad_urls); i++) {
 		why = "accepted";
-		check(http_url_parse(&url, bad_urls[i].text, &why) == bad_urls[i].err &&
+		judge(http_url_parse(&url, bad_urls[i].text, &why) == bad_urls[i].err &&
 		      strstr(why, bad_urls[i].why), bad_urls[i].why, NULL);
 	}
 }
@@ -123,14 +120,14 @@ static void test_long_urls(void)
 	static char buf[HTTP_URL_MAX * 2], out[HTTP_URL_MAX + 1];
 	struct http_url url;
 
-	check(!http_url_parse(&url, long_url(buf, HTTP_HOST_MAX, HTTP_TARGET_MAX - 3), &why) &&
+	judge(!http_url_parse(&url, long_url(buf, HTTP_HOST_MAX, HTTP_TARGET_MAX - 3), &why) &&
 	      !strcmp(http_url_text(out, sizeof(out), &url), buf), "the longest URL", NULL);
-	check(http_url_parse(&url, long_url(buf, HTTP_HOST_MAX + 1, 1), &why) == -ENAMETOOLONG,
+	judge(http_url_parse(&url, long_url(buf, HTTP_HOST_MAX + 1, 1), &why) == -ENAMETOOLONG,
 	      "a host too long", NULL);
-	check(http_url_parse(&url, long_url(buf, 1, HTTP_TARGET_MAX), &why) == -ENAMETOOLONG, "a path too long", NULL);
+	judge(http_url_parse(&url, long_url(buf, 1, HTTP_TARGET_MAX), &why) == -ENAMETOOLONG, "a path too long", NULL);
 	long_url(buf, 1, HTTP_TARGET_MAX);
 	memset(buf + 10, 0xff, HTTP_TARGET_MAX);
-	check(http_url_parse(&url, buf, &why) == -ENAMETOOLONG, "a path too long once encoded", NULL);
+	judge(http_url_parse(&url, buf, &why) == -ENAMETOOLONG, "a path too long once encoded", NULL);
 }
 
 /* RFC 3986, 5.4, as far as it is http's. */
@@ -153,13 +150,13 @@ static void test_references(void)
 
 	http_url_parse(&base, "https://a/b/c/d;p?q", &why);
 	for (size_t i = 0; i < COUNT(references); i++)
-		check(!http_url_follow(&url, &base, references[i].location, &why) &&
+		judge(!http_url_follow(&url, &base, references[i].location, &why) &&
 		      !strcmp(url.target, references[i].target), references[i].location, url.target);
-	check(!http_url_follow(&url, &base, "//b:1/x", &why) && !strcmp(url.host, "b") && url.port == 1,
+	judge(!http_url_follow(&url, &base, "//b:1/x", &why) && !strcmp(url.host, "b") && url.port == 1,
 	      "a reference to another host", url.host);
-	check(!http_url_follow(&base, &base, "https://[::1]", &why) && base.ipv6 && !strcmp(base.target, "/"),
+	judge(!http_url_follow(&base, &base, "https://[::1]", &why) && base.ipv6 && !strcmp(base.target, "/"),
 	      "a reference in place", base.target);
-	check(http_url_follow(&url, &base, "http://a/", &why) == -EPROTONOSUPPORT, "a reference to http", NULL);
+	judge(http_url_follow(&url, &base, "http://a/", &why) == -EPROTONOSUPPORT, "a reference to http", NULL);
 }
 
 static const struct {
@@ -181,10 +178,10 @@ static void test_files(void)
 	for (size_t i = 0; i < COUNT(files); i++) {
 		http_url_parse(&url, files[i].url, &why);
 		err = http_url_file(name, sizeof(name), &url);
-		check(files[i].name ? !err && !strcmp(name, files[i].name) : err == -EINVAL, files[i].url, name);
+		judge(files[i].name ? !err && !strcmp(name, files[i].name) : err == -EINVAL, files[i].url, name);
 	}
 	http_url_parse(&url, "https://a/abc", &why);
-	check(http_url_file(small, sizeof(small), &url) == -EINVAL, "a file's name too long", small);
+	judge(http_url_file(small, sizeof(small), &url) == -EINVAL, "a file's name too long", small);
 }
 
 static struct http_head head;
@@ -199,26 +196,26 @@ static int parse_head(const char *text)
 
 static void test_head(void)
 {
-	check(!parse_head("HTTP/1.1 206 Partial Content\r\ncontent-LENGTH:  10 \r\nContent-Range: bytes 5-14/20\r\n"
+	judge(!parse_head("HTTP/1.1 206 Partial Content\r\ncontent-LENGTH:  10 \r\nContent-Range: bytes 5-14/20\r\n"
 			  "Location: /x\t\r\nX-Other: y: z\r\n\r\nbody") &&
 	      head.status == 206 && !strcmp(head.reason, "Partial Content") && head.has_length && head.length == 10 &&
 	      head.has_range && head.first == 5 && head.last == 14 && head.has_total && head.total == 20 &&
 	      !strcmp(head.location, "/x") && !head.chunked, "a head", NULL);
-	check(!parse_head("HTTP/1.0 200\n\n") && head.status == 200 && !*head.reason && !head.has_length,
+	judge(!parse_head("HTTP/1.0 200\n\n") && head.status == 200 && !*head.reason && !head.has_length,
 	      "the least head", NULL);
-	check(!parse_head("HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n") && head.chunked, "chunked", NULL);
-	check(!parse_head("HTTP/1.1 416 x\r\nContent-Range: bytes */7\r\n\r\n") && head.has_range &&
+	judge(!parse_head("HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n") && head.chunked, "chunked", NULL);
+	judge(!parse_head("HTTP/1.1 416 x\r\nContent-Range: bytes */7\r\n\r\n") && head.has_range &&
 	      head.first > head.last && head.total == 7, "an unsatisfied range", NULL);
-	check(!parse_head("HTTP/1.1 206 x\r\nContent-Range: bytes 0-0/*\r\n\r\n") && head.has_range &&
+	judge(!parse_head("HTTP/1.1 206 x\r\nContent-Range: bytes 0-0/*\r\n\r\n") && head.has_range &&
 	      !head.has_total, "a range of an unknown whole", NULL);
-	check(!parse_head("HTTP/1.1 200 x\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\n") && head.length == 3,
+	judge(!parse_head("HTTP/1.1 200 x\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\n") && head.length == 3,
 	      "the same length twice", NULL);
-	check(!parse_head("HTTP/1.1 200 x\r\nContent-Length: 9223372036854775807\r\n\r\n") &&
+	judge(!parse_head("HTTP/1.1 200 x\r\nContent-Length: 9223372036854775807\r\n\r\n") &&
 	      head.length == INT64_MAX, "the largest length", NULL);
-	check(!parse_head("HTTP/1.1 200 \033[2J\377\r\n\r\n") && !strcmp(head.reason, "?[2J?"),
+	judge(!parse_head("HTTP/1.1 200 \033[2J\377\r\n\r\n") && !strcmp(head.reason, "?[2J?"),
 	      "a reason is made printable", head.reason);
-	check(!http_head_len("HTTP/1.1 200 OK\r\nA: b\r\n", 23), "half a head is none", NULL);
-	check(http_head_len("A\r\n\r\n\r\n", 7) == 5, "a head ends at the first blank line", NULL);
+	judge(!http_head_len("HTTP/1.1 200 OK\r\nA: b\r\n", 23), "half a head is none", NULL);
+	judge(http_head_len("A\r\n\r\n\r\n", 7) == 5, "a head ends at the first blank line", NULL);
 }
 
 static const struct {
@@ -251,14 +248,14 @@ static void test_bad_heads(void)
 	static char large[HTTP_URL_MAX + 64];
 
 	for (size_t i = 0; i < COUNT(bad_heads); i++)
-		check(parse_head(bad_heads[i].text) == -EPROTO && strstr(why, bad_heads[i].why),
+		judge(parse_head(bad_heads[i].text) == -EPROTO && strstr(why, bad_heads[i].why),
 		      bad_heads[i].why, NULL);
-	check(http_head_parse(&head, "HTTP/1.1 200 O\0K\r\n\r\n", 20, &why) == -EPROTO &&
+	judge(http_head_parse(&head, "HTTP/1.1 200 O\0K\r\n\r\n", 20, &why) == -EPROTO &&
 	      strstr(why, "NUL"), "a NUL", NULL);
 	sprintf(large, "HTTP/1.1 302 x\r\nLocation: %0*d\r\n\r\n", HTTP_URL_MAX + 1, 0);
-	check(parse_head(large) == -EPROTO && strstr(why, "Location is too long"), "a Location too long", NULL);
+	judge(parse_head(large) == -EPROTO && strstr(why, "Location is too long"), "a Location too long", NULL);
 	sprintf(large, "HTTP/1.1 302 x\r\nLocation: %0*d\r\n\r\n", HTTP_URL_MAX, 0);
-	check(!parse_head(large) && strlen(head.location) == HTTP_URL_MAX, "the longest Location", NULL);
+	judge(!parse_head(large) && strlen(head.location) == HTTP_URL_MAX, "the longest Location", NULL);
 }
 
 /* Decodes @text, given in pieces of @step bytes, into @out; 0 or -errno. */
@@ -320,7 +317,7 @@ static void test_chunks(void)
 			good = good && (chunked[i].data ? !err && !strcmp(out, chunked[i].data) :
 							  err == -EPROTO && strstr(why, chunked[i].why));
 		}
-		check(good, chunked[i].data ? "chunks, however they come" : chunked[i].why, chunked[i].text);
+		judge(good, chunked[i].data ? "chunks, however they come" : chunked[i].why, chunked[i].text);
 	}
 }
 
@@ -330,23 +327,23 @@ static void test_chunk_limits(void)
 	char line[] = { "xxxxxxxx" };
 	ssize_t n;
 
-	check(http_chunks_feed(&c, "7fffffffffffffff\r\nxx", 20, &why) == 18 && c.left == INT64_MAX &&
+	judge(http_chunks_feed(&c, "7fffffffffffffff\r\nxx", 20, &why) == 18 && c.left == INT64_MAX &&
 	      c.state == HTTP_CHUNK_DATA, "the largest chunk", NULL);
 	c = (struct http_chunks){ 0 };
 	n = http_chunks_feed(&c, "1;", 2, &why);
 	for (int i = 0; i < HTTP_LINE_MAX && n >= 0; i++)
 		n = http_chunks_feed(&c, line, sizeof(line) - 1, &why);
-	check(n == -EPROTO && strstr(why, "head is too long"), "an endless extension", NULL);
+	judge(n == -EPROTO && strstr(why, "head is too long"), "an endless extension", NULL);
 	c = (struct http_chunks){ 0 };
 	n = http_chunks_feed(&c, "0\r\n", 3, &why);
 	for (int i = 0; i < HTTP_HEAD_MAX && n >= 0; i++)
 		n = http_chunks_feed(&c, "a: b\r\n", 6, &why);
-	check(n == -EPROTO && strstr(why, "too long"), "endless trailers", NULL);
+	judge(n == -EPROTO && strstr(why, "too long"), "endless trailers", NULL);
 	c = (struct http_chunks){ 0 };
 	n = 0;
 	for (int i = 0; i < 1000 && n >= 0; i++)
 		n = http_chunks_feed(&c, "0", 1, &why);
-	check(n == -EPROTO, "endless zeros", NULL);
+	judge(n == -EPROTO, "endless zeros", NULL);
 }
 
 /* A text of the tables with some bytes changed, of exactly its length on the heap. */
@@ -424,7 +421,7 @@ static void test_fuzz(const char *name, bool (*round)(void))
 	srand(4);
 	for (int i = 0; i < FUZZ_ROUNDS && good; i++)
 		good = round();
-	check(good, name, "see above");
+	judge(good, name, "see above");
 }
 
 int main(void)
@@ -441,6 +438,5 @@ int main(void)
 	test_fuzz("mutated URLs", fuzz_url);
 	test_fuzz("mutated heads", fuzz_head);
 	test_fuzz("mutated chunks", fuzz_chunks);
-	printf("1..%u\n", n_tests);
-	return n_failed != 0;
+	return tap_end();
 }

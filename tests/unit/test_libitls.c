@@ -17,12 +17,11 @@
 #include <linux/tls.h>
 
 #include "libitls/itls.h"
+#include "tap.h"
 
 #define FAKE_SOL_TLS 282
 #define FD 77
 #define NEWER (sizeof(struct itls_info) + 64)
-
-static unsigned int n_tests, n_failed;
 
 static struct {
 	char ulp[17];		/* what TCP_ULP has */
@@ -46,10 +45,9 @@ static void start(void)
 	kernel.poll_ret = 1;
 }
 
-static void check(bool good, const char *name)
+static void judge(bool good, const char *name)
 {
-	n_failed += !good;
-	printf("%sok %u - %s\n", good ? "" : "not ", ++n_tests, name);
+	check(good, "%s", name);
 	if (!good)
 		printf("# ulp '%s' profile '%s' log '%s'\n", kernel.ulp, kernel.profile, kernel.log);
 }
@@ -159,22 +157,22 @@ int poll(struct pollfd *fds, nfds_t n, int timeout)
 static void test_listen(void)
 {
 	start();
-	check(!itls_listen(FD, NULL) && !strcmp(kernel.log, "ulp=itls-listen listen=default "),
+	judge(!itls_listen(FD, NULL) && !strcmp(kernel.log, "ulp=itls-listen listen=default "),
 	      "a mark is the protocol, then the profile");
-	check(!itls_listen(FD, "b") && !strcmp(kernel.profile, "b"), "a mark is changed");
-	check(itls_listen(FD, "") == -EINVAL && !strcmp(kernel.profile, "b"),
+	judge(!itls_listen(FD, "b") && !strcmp(kernel.profile, "b"), "a mark is changed");
+	judge(itls_listen(FD, "") == -EINVAL && !strcmp(kernel.profile, "b"),
 	      "an empty name does not take the mark away");
 	kernel.listen_err = EPERM;
-	check(itls_listen(FD, "c") == -EPERM, "a refusal of the name comes back");
+	judge(itls_listen(FD, "c") == -EPERM, "a refusal of the name comes back");
 	start();
 	strcpy(kernel.ulp, "smc");
-	check(itls_listen(FD, NULL) == -EEXIST && !strstr(kernel.log, "listen=default"), "another protocol stays");
+	judge(itls_listen(FD, NULL) == -EEXIST && !strstr(kernel.log, "listen=default"), "another protocol stays");
 	strcpy(kernel.ulp, "itls");
-	check(itls_listen(FD, NULL) == -EEXIST, "that of connections is another one");
+	judge(itls_listen(FD, NULL) == -EEXIST, "that of connections is another one");
 	start();
 	kernel.ulp_err = ENOENT;
-	check(itls_listen(FD, NULL) == -ENOENT, "no module");
-	check(itls_listen(-1, NULL) == -EBADF, "no descriptor");
+	judge(itls_listen(FD, NULL) == -ENOENT, "no module");
+	judge(itls_listen(-1, NULL) == -EBADF, "no descriptor");
 }
 
 static void test_unlisten(void)
@@ -183,15 +181,15 @@ static void test_unlisten(void)
 	char small[3];
 
 	start();
-	check(!itls_unlisten(FD) && !kernel.log[0], "no mark need not be taken away");
-	check(!itls_listen_profile(FD, name, sizeof(name)) && !*name, "no mark has an empty profile");
+	judge(!itls_unlisten(FD) && !kernel.log[0], "no mark need not be taken away");
+	judge(!itls_listen_profile(FD, name, sizeof(name)) && !*name, "no mark has an empty profile");
 	strcpy(kernel.ulp, "smc");
-	check(!itls_listen_profile(FD, name, sizeof(name)) && !*name, "another protocol has an empty profile");
+	judge(!itls_listen_profile(FD, name, sizeof(name)) && !*name, "another protocol has an empty profile");
 	start();
 	itls_listen(FD, "abc");
-	check(!itls_listen_profile(FD, name, sizeof(name)) && !strcmp(name, "abc"), "the profile is read");
-	check(itls_listen_profile(FD, small, sizeof(small)) == -ERANGE, "a small buffer is refused");
-	check(!itls_unlisten(FD) && !kernel.profile[0], "the mark is taken away");
+	judge(!itls_listen_profile(FD, name, sizeof(name)) && !strcmp(name, "abc"), "the profile is read");
+	judge(itls_listen_profile(FD, small, sizeof(small)) == -ERANGE, "a small buffer is refused");
+	judge(!itls_unlisten(FD) && !kernel.profile[0], "the mark is taken away");
 }
 
 static void test_connect(void)
@@ -203,19 +201,19 @@ static void test_connect(void)
 	const struct itls_connect *got = &kernel.connect;
 
 	start();
-	check(!itls_connect(FD, &c, sizeof(c)) && !strcmp(kernel.log, "ulp=itls connect "),
+	judge(!itls_connect(FD, &c, sizeof(c)) && !strcmp(kernel.log, "ulp=itls connect "),
 	      "a client is the protocol, then the request");
-	check(got->size == sizeof(*got) && !strcmp(got->profile, "p") && !strcmp(got->server_name, "a.example"),
+	judge(got->size == sizeof(*got) && !strcmp(got->profile, "p") && !strcmp(got->server_name, "a.example"),
 	      "with its names");
-	check(got->ca == (uintptr_t)c.ca && got->ca_len == 2 && got->cert == (uintptr_t)c.cert &&
+	judge(got->ca == (uintptr_t)c.ca && got->ca_len == 2 && got->cert == (uintptr_t)c.cert &&
 	      got->cert_len == 4 && got->key == (uintptr_t)c.key && got->key_len == 3, "with its PEM");
 	kernel.connect_err = EINPROGRESS;
-	check(itls_connect(FD, &c, sizeof(c)) == -EINPROGRESS, "a protocol that is there already is no error");
+	judge(itls_connect(FD, &c, sizeof(c)) == -EINPROGRESS, "a protocol that is there already is no error");
 	strcpy(kernel.ulp, "tls");
-	check(itls_connect(FD, &c, sizeof(c)) == -EEXIST, "another one is");
+	judge(itls_connect(FD, &c, sizeof(c)) == -EEXIST, "another one is");
 	start();
 	c.profile = NULL;
-	check(!itls_connect(FD, &c, sizeof(c)) && !strcmp(got->profile, "default"), "the default profile");
+	judge(!itls_connect(FD, &c, sizeof(c)) && !strcmp(got->profile, "default"), "the default profile");
 }
 
 static void test_connect_refusals(void)
@@ -228,24 +226,24 @@ static void test_connect_refusals(void)
 	char name[ITLS_SNI_MAX + 2];
 
 	start();
-	check(itls_connect(FD, &c, sizeof(c)) == -EINVAL && !kernel.log[0], "a server name is needed");
+	judge(itls_connect(FD, &c, sizeof(c)) == -EINVAL && !kernel.log[0], "a server name is needed");
 	memset(name, 'a', sizeof(name) - 1);
 	name[sizeof(name) - 1] = '\0';
 	c.server_name = name;
-	check(itls_connect(FD, &c, sizeof(c)) == -EINVAL, "a server name of 256 is too long");
-	check(!itls_connect(FD, &(struct itls_client){ .server_name = name + 1 }, sizeof(c)), "one of 255 is not");
+	judge(itls_connect(FD, &c, sizeof(c)) == -EINVAL, "a server name of 256 is too long");
+	judge(!itls_connect(FD, &(struct itls_client){ .server_name = name + 1 }, sizeof(c)), "one of 255 is not");
 	c.server_name = "a";
 	c.profile = name;
-	check(itls_connect(FD, &c, sizeof(c)) == -EINVAL, "a profile too long");
+	judge(itls_connect(FD, &c, sizeof(c)) == -EINVAL, "a profile too long");
 	c = (struct itls_client){ .server_name = "a", .key = "", .key_len = ITLS_PEM_MAX + 1 };
-	check(itls_connect(FD, &c, sizeof(c)) == -EMSGSIZE, "PEM too long");
+	judge(itls_connect(FD, &c, sizeof(c)) == -EMSGSIZE, "PEM too long");
 	c = (struct itls_client){ .server_name = "a", .ca_len = 1 };
-	check(itls_connect(FD, &c, sizeof(c)) == -EINVAL, "a length without PEM");
-	check(!itls_connect(FD, &newer.client, sizeof(newer)), "a newer program that wants nothing new");
+	judge(itls_connect(FD, &c, sizeof(c)) == -EINVAL, "a length without PEM");
+	judge(!itls_connect(FD, &newer.client, sizeof(newer)), "a newer program that wants nothing new");
 	newer.novel[7] = 1;
-	check(itls_connect(FD, &newer.client, sizeof(newer)) == -E2BIG, "a newer program that does");
+	judge(itls_connect(FD, &newer.client, sizeof(newer)) == -E2BIG, "a newer program that does");
 	c = (struct itls_client){ .profile = "p", .server_name = "a", .ca = "beyond", .ca_len = 6 };
-	check(!itls_connect(FD, &c, offsetof(struct itls_client, ca)) && !kernel.connect.ca_len,
+	judge(!itls_connect(FD, &c, offsetof(struct itls_client, ca)) && !kernel.connect.ca_len,
 	      "an older program has less");
 }
 
@@ -259,18 +257,18 @@ static void test_wait(void)
 	start();
 	strcpy(kernel.ulp, "itls");
 	set_state(ITLS_STATE_ESTABLISHED);
-	check(!itls_connect_wait(FD, 5) && !strcmp(kernel.log, "wait=5 "), "a handshake that succeeded");
+	judge(!itls_connect_wait(FD, 5) && !strcmp(kernel.log, "wait=5 "), "a handshake that succeeded");
 	kernel.poll_ret = 0;
-	check(itls_connect_wait(FD, 0) == -EINPROGRESS, "one under way");
+	judge(itls_connect_wait(FD, 0) == -EINPROGRESS, "one under way");
 	kernel.poll_ret = 1;
 	kernel.so_error = EKEYREJECTED;
 	set_state(ITLS_STATE_FAILED);
-	check(itls_connect_wait(FD, -1) == -EKEYREJECTED, "one that failed");
-	check(itls_connect_wait(FD, -1) == -ECONNABORTED, "is not taken for success the second time");
+	judge(itls_connect_wait(FD, -1) == -EKEYREJECTED, "one that failed");
+	judge(itls_connect_wait(FD, -1) == -ECONNABORTED, "is not taken for success the second time");
 	set_state(ITLS_STATE_PENDING);
-	check(itls_connect_wait(FD, -1) == -EINPROGRESS, "nor is one that poll is wrong about");
+	judge(itls_connect_wait(FD, -1) == -EINPROGRESS, "nor is one that poll is wrong about");
 	kernel.ulp[0] = '\0';
-	check(itls_connect_wait(FD, -1) == -ENOPROTOOPT, "nor a socket without one");
+	judge(itls_connect_wait(FD, -1) == -ENOPROTOOPT, "nor a socket without one");
 }
 
 static void test_info(void)
@@ -279,41 +277,41 @@ static void test_info(void)
 	struct itls_info info;
 
 	start();
-	check(itls_info(FD, &info, sizeof(info)) == -ENOPROTOOPT, "no information without the protocol");
+	judge(itls_info(FD, &info, sizeof(info)) == -ENOPROTOOPT, "no information without the protocol");
 	strcpy(kernel.ulp, "itls");
 	memset(kernel.info, 7, sizeof(kernel.info));
-	check(!itls_info(FD, &info, sizeof(info)) && info.verify == 7 && info.alert_tx == 7, "information is read");
+	judge(!itls_info(FD, &info, sizeof(info)) && info.verify == 7 && info.alert_tx == 7, "information is read");
 	kernel.info_len = offsetof(struct itls_info, tx_rekeys);
-	check(!itls_info(FD, &info, sizeof(info)) && !info.verify && !info.peer_subject[0] && info.sni[0] == 7,
+	judge(!itls_info(FD, &info, sizeof(info)) && !info.verify && !info.peer_subject[0] && info.sni[0] == 7,
 	      "an older kernel leaves the rest zero");
 	kernel.info_len = offsetof(struct itls_info, alert_rx);
-	check(!itls_info(FD, &info, sizeof(info)) && info.alert_rx == ITLS_ALERT_NONE &&
+	judge(!itls_info(FD, &info, sizeof(info)) && info.alert_rx == ITLS_ALERT_NONE &&
 	      info.alert_tx == ITLS_ALERT_NONE, "and alerts none");
 	kernel.info_len = NEWER;
 	memset(&info, 0xee, sizeof(info));
-	check(!itls_info(FD, &info, offsetof(struct itls_info, tx_rekeys)) && info.tx_rekeys == 0xeeeeeeee,
+	judge(!itls_info(FD, &info, offsetof(struct itls_info, tx_rekeys)) && info.tx_rekeys == 0xeeeeeeee,
 	      "an older program's structure is not overrun");
 	memset(&info, 0xee, sizeof(info));
-	check(!itls_info(FD, &info, 4) && info.alert_rx == 0xee, "however small it is");
-	check(!itls_info(FD, (void *)big, sizeof(big)) && big[sizeof(big) - 1] == 7, "a newer program gets more");
+	judge(!itls_info(FD, &info, 4) && info.alert_rx == 0xee, "however small it is");
+	judge(!itls_info(FD, (void *)big, sizeof(big)) && big[sizeof(big) - 1] == 7, "a newer program gets more");
 }
 
 static void test_names(void)
 {
 	bool distinct = true;
 
-	check(!strcmp(itls_version_name(TLS_1_3_VERSION), "TLSv1.3") &&
+	judge(!strcmp(itls_version_name(TLS_1_3_VERSION), "TLSv1.3") &&
 	      !strcmp(itls_version_name(TLS_1_2_VERSION), "TLSv1.2") && !itls_version_name(0x0305), "versions");
-	check(!strcmp(itls_cipher_name(TLS_CIPHER_AES_GCM_256), "AES-256-GCM") && !itls_cipher_name(0) &&
+	judge(!strcmp(itls_cipher_name(TLS_CIPHER_AES_GCM_256), "AES-256-GCM") && !itls_cipher_name(0) &&
 	      !itls_cipher_name(65536 + TLS_CIPHER_AES_GCM_256), "ciphers");
-	check(!strcmp(itls_alert_name(0), "close_notify") && !strcmp(itls_alert_name(120), "no_application_protocol") &&
+	judge(!strcmp(itls_alert_name(0), "close_notify") && !strcmp(itls_alert_name(120), "no_application_protocol") &&
 	      !itls_alert_name(1) && !itls_alert_name(121) && !itls_alert_name(ITLS_ALERT_NONE), "alerts");
 	for (unsigned int i = 0; i < __ITLS_VERIFY_MAX; i++)
 		for (unsigned int j = 0; j < i; j++)
 			distinct = distinct && strcmp(itls_verify_name(i), itls_verify_name(j)) &&
 				   strcmp(itls_verify_text(i), itls_verify_text(j));
-	check(distinct, "each outcome of a certificate has a text of its own");
-	check(!itls_verify_text(__ITLS_VERIFY_MAX) && !itls_verify_name(-1), "and no other has one");
+	judge(distinct, "each outcome of a certificate has a text of its own");
+	judge(!itls_verify_text(__ITLS_VERIFY_MAX) && !itls_verify_name(-1), "and no other has one");
 }
 
 int main(void)
@@ -328,7 +326,6 @@ int main(void)
 	test_info();
 	test_names();
 	start();
-	check(!itls_autonomous(FD, &a, sizeof(a)) && kernel.autonomous_len == sizeof(a), "autonomous");
-	printf("1..%u\n", n_tests);
-	return n_failed != 0;
+	judge(!itls_autonomous(FD, &a, sizeof(a)) && kernel.autonomous_len == sizeof(a), "autonomous");
+	return tap_end();
 }

@@ -9,31 +9,21 @@
  */
 #define _GNU_SOURCE 1
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <gnutls/abstract.h>
-#include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
 
-#include "itlsd/carry.h"
-#include "itlsd/config.h"
-#include "itlsd/handshake.h"
+#include "ground.h"
 #include "itlsd/profile.h"
 #include "itlsd/verify.h"
+#include "pair.h"
 #include "pki.h"
 #include "tap.h"
-
-#define STEPS 2000
-
-static struct carry carried;
-static char dir[32] = "/tmp/itls-mutual-XXXXXX";
 
 /* Who comes along. */
 enum who { NOBODY, GOOD, MIDDLE, STRANGER, EXPIRED, FUTURE, SERVERS, REVOKED, FORGED, SMALL, SHA1, CROWD, LONG, WHOS };
@@ -84,29 +74,11 @@ static void make_people(void)
 
 static struct profiles *profiles(const char *options, char *message)
 {
-	struct profiles *set = NULL;
-	struct config *cfg;
-	char text[1024], path[128];
+	char text[1024];
 
-	snprintf(path, sizeof(path), "%s/itlsd.conf", dir);
 	snprintf(text, sizeof(text), "[profile p]\ncertificate = server.pem\nkey = server.key\n%s", options);
-	must(!config_parse(path, text, strlen(text), &cfg), "config");
-	profiles_build(cfg, &carried, NULL, &set);
-	if (message)
-		snprintf(message, 512, "%s", cfg->n_messages ? cfg->messages[0].text : "");
-	else if (!set)
-		must(false, cfg->messages[0].text);
-	config_free(cfg);
-	return set;
+	return ground_profiles(text, NULL, message);
 }
-
-struct pair {
-	int fds[2];
-	gnutls_session_t client;
-	gnutls_certificate_credentials_t creds;
-	struct handshake *server;
-	int client_err, server_err;
-};
 
 static int chain_of(const struct pki_cert **chain, enum who whose)
 {
@@ -121,89 +93,20 @@ static int chain_of(const struct pki_cert **chain, enum who whose)
 	return 1 + CROWD_SIZE;
 }
 
-static void pair_open(struct pair *p, const struct profiles *set, enum who whose, const char *priority)
+/* A client comes with what @whose has. */
+static void meet(struct pair *p, const struct profiles *set, enum who whose, const char *priority)
 {
 	const struct pki_cert *chain[12] = { &who[whose], &middle_ca };
-	struct profile *profile = profiles_get(set, "p");
 
-	must(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, p->fds), "socketpair");
-	must(!handshake_new(&p->server, profile, p->fds[1]), "handshake_new");
-	profile_put(profile);
-	gnutls_init(&p->client, GNUTLS_CLIENT | GNUTLS_NONBLOCK | GNUTLS_FORCE_CLIENT_CERT);
-	must(!gnutls_priority_set_direct(p->client, priority, NULL), priority);
-	if (whose == NOBODY)
-		gnutls_certificate_allocate_credentials(&p->creds);
-	else
-		p->creds = pki_credentials(chain, chain_of(chain, whose));
-	gnutls_credentials_set(p->client, GNUTLS_CRD_CERTIFICATE, p->creds);
-	gnutls_transport_set_int(p->client, p->fds[0]);
-	p->client_err = 1;
-	p->server_err = 1;
-}
-
-static void pair_run(struct pair *p)
-{
-	int i, ret;
-
-	for (i = 0; i < STEPS && (p->server_err == 1 || p->client_err == 1); i++) {
-		if (p->client_err == 1) {
-			ret = gnutls_handshake(p->client);
-			if (ret == 0 || gnutls_error_is_fatal(ret))
-				p->client_err = ret;
-		}
-		if (p->server_err == 1) {
-			ret = handshake_step(p->server);
-			if (ret != -EAGAIN)
-				p->server_err = ret;
-		}
-		if (p->server_err < 0 && p->client_err == 1 && i > 20)
-			break;
-	}
-}
-
-/* What the client hears of it: in TLS 1.3 only after its own handshake. */
-static int client_alert(struct pair *p)
-{
-	char buf[16];
-	int ret = p->client_err;
-
-	if (ret == 0)
-		ret = gnutls_record_recv(p->client, buf, sizeof(buf));
-	return ret == GNUTLS_E_FATAL_ALERT_RECEIVED ? (int)gnutls_alert_get(p->client) : -1;
-}
-
-static void pair_close(struct pair *p)
-{
-	handshake_free(p->server);
-	gnutls_deinit(p->client);
-	gnutls_certificate_free_credentials(p->creds);
-	close(p->fds[0]);
-	close(p->fds[1]);
+	pair_serve(p, set, "p");
+	pair_peer(p, GNUTLS_CLIENT | GNUTLS_FORCE_CLIENT_CERT, priority,
+		  whose == NOBODY ? NULL : pki_credentials(chain, chain_of(chain, whose)));
 }
 
 static const char * const priorities[2] = {
 	"NORMAL:-VERS-ALL:+VERS-TLS1.2:%VERIFY_ALLOW_BROKEN:+SIGN-ALL",
 	"NORMAL:-VERS-ALL:+VERS-TLS1.3:%VERIFY_ALLOW_BROKEN:+SIGN-ALL",
 };
-
-static bool is_described(struct pair *p, enum who whose, const char *subject)
-{
-	const struct handshake_result *r = handshake_result(p->server);
-	uint8_t digest[ITLS_DIGEST_LEN];
-	gnutls_datum_t der;
-
-	if (!subject)
-		return !r->peer_digest && !r->peer_subject;
-	gnutls_x509_crt_export2(who[whose].crt, GNUTLS_X509_FMT_DER, &der);
-	gnutls_hash_fast(GNUTLS_DIG_SHA256, der.data, der.size, digest);
-	gnutls_free(der.data);
-	if (!r->peer_subject)
-		printf("# no subject\n");
-	else
-		printf("# %s\n", r->peer_subject);
-	return r->peer_digest && !memcmp(r->peer_digest, digest, sizeof(digest)) && r->peer_subject &&
-	       !strcmp(r->peer_subject, subject);
-}
 
 #define ASK	"client_auth = request\nclient_ca = ca.pem\ncrl = crl.pem\n"
 #define INSIST	"client_auth = require\nclient_ca = ca.pem\ncrl = crl.pem\n"
@@ -239,17 +142,17 @@ static void test_people(const char *how, const char *options)
 
 	for (i = 0; i < sizeof(people) / sizeof(people[0]); i++) {
 		for (v = 0; v < 2; v++) {
-			pair_open(&p, set, people[i].whose, priorities[v]);
+			meet(&p, set, people[i].whose, priorities[v]);
 			pair_run(&p);
-			check(p.server_err == (people[i].verify == ITLS_VERIFY_OK ? 0 : -EKEYREJECTED) &&
-			      handshake_verify(p.server) == people[i].verify,
+			check(p.engine_err == (people[i].verify == ITLS_VERIFY_OK ? 0 : -EKEYREJECTED) &&
+			      handshake_verify(p.engine) == people[i].verify,
 			      "%s, TLS 1.%d: %s", how, v + 2, people[i].name);
-			printf("# err %d verify %d alert %d: %s\n", p.server_err, handshake_verify(p.server),
-			       handshake_alert_tx(p.server), handshake_text(p.server));
-			check(handshake_alert_tx(p.server) == people[i].alert[v] &&
-			      client_alert(&p) == people[i].alert[v], "%s, TLS 1.%d: alert %d", how, v + 2,
+			printf("# err %d verify %d alert %d: %s\n", p.engine_err, handshake_verify(p.engine),
+			       handshake_alert_tx(p.engine), handshake_text(p.engine));
+			check(handshake_alert_tx(p.engine) == people[i].alert[v] &&
+			      pair_alert(&p) == people[i].alert[v], "%s, TLS 1.%d: alert %d", how, v + 2,
 			      people[i].alert[v]);
-			check(is_described(&p, people[i].whose, people[i].subject),
+			check(pair_describes(&p, &who[people[i].whose], people[i].subject),
 			      "%s, TLS 1.%d: digest and subject", how, v + 2);
 			pair_close(&p);
 		}
@@ -273,14 +176,14 @@ static void test_nobody(void)
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		set = profiles(cases[i].options, NULL);
 		for (v = 0; v < 2; v++) {
-			pair_open(&p, set, NOBODY, priorities[v]);
+			meet(&p, set, NOBODY, priorities[v]);
 			pair_run(&p);
-			check(p.server_err == cases[i].err && handshake_verify(p.server) == cases[i].verify &&
-			      handshake_alert_tx(p.server) == cases[i].alert[v] &&
-			      client_alert(&p) == cases[i].alert[v] && is_described(&p, NOBODY, NULL),
+			check(p.engine_err == cases[i].err && handshake_verify(p.engine) == cases[i].verify &&
+			      handshake_alert_tx(p.engine) == cases[i].alert[v] &&
+			      pair_alert(&p) == cases[i].alert[v] && pair_describes(&p, &who[NOBODY], NULL),
 			      "nobody, TLS 1.%d: %.21s", v + 2, cases[i].options);
-			printf("# err %d verify %d alert %d: %s\n", p.server_err, handshake_verify(p.server),
-			       handshake_alert_tx(p.server), handshake_text(p.server));
+			printf("# err %d verify %d alert %d: %s\n", p.engine_err, handshake_verify(p.engine),
+			       handshake_alert_tx(p.engine), handshake_text(p.engine));
 			pair_close(&p);
 		}
 		profiles_free(set);
@@ -295,10 +198,10 @@ static void test_unasked(void)
 	int v;
 
 	for (v = 0; v < 2; v++) {
-		pair_open(&p, set, STRANGER, priorities[v]);
+		meet(&p, set, STRANGER, priorities[v]);
 		pair_run(&p);
-		check(p.server_err == 0 && handshake_verify(p.server) == ITLS_VERIFY_NONE &&
-		      is_described(&p, STRANGER, NULL), "not asked for, not judged, TLS 1.%d", v + 2);
+		check(p.engine_err == 0 && handshake_verify(p.engine) == ITLS_VERIFY_NONE &&
+		      pair_describes(&p, &who[STRANGER], NULL), "not asked for, not judged, TLS 1.%d", v + 2);
 		pair_close(&p);
 	}
 	profiles_free(set);
@@ -313,21 +216,21 @@ static void test_offer(void)
 	int v;
 
 	for (v = 0; v < 2; v++) {
-		pair_open(&p, set, GOOD, priorities[v]);
+		meet(&p, set, GOOD, priorities[v]);
 		pair_run(&p);
-		gnutls_record_recv(p.client, buf, sizeof(buf));
-		check(p.server_err == 0 && !(gnutls_session_get_flags(p.client) & GNUTLS_SFLAGS_SESSION_TICKET),
+		gnutls_record_recv(p.peer, buf, sizeof(buf));
+		check(p.engine_err == 0 && !(gnutls_session_get_flags(p.peer) & GNUTLS_SFLAGS_SESSION_TICKET),
 		      "no tickets, TLS 1.%d", v + 2);
 		pair_close(&p);
 		/* Without force GnuTLS's client sends only what is of an authority that the server names. */
-		pair_open(&p, asking, STRANGER, priorities[v]);
-		gnutls_deinit(p.client);
-		gnutls_init(&p.client, GNUTLS_CLIENT | GNUTLS_NONBLOCK);
-		gnutls_priority_set_direct(p.client, priorities[v], NULL);
-		gnutls_credentials_set(p.client, GNUTLS_CRD_CERTIFICATE, p.creds);
-		gnutls_transport_set_int(p.client, p.fds[0]);
+		meet(&p, asking, STRANGER, priorities[v]);
+		gnutls_deinit(p.peer);
+		gnutls_init(&p.peer, GNUTLS_CLIENT | GNUTLS_NONBLOCK);
+		gnutls_priority_set_direct(p.peer, priorities[v], NULL);
+		gnutls_credentials_set(p.peer, GNUTLS_CRD_CERTIFICATE, p.creds);
+		gnutls_transport_set_int(p.peer, p.peer_fd);
 		pair_run(&p);
-		check(p.server_err == 0 && handshake_verify(p.server) == ITLS_VERIFY_NONE,
+		check(p.engine_err == 0 && handshake_verify(p.engine) == ITLS_VERIFY_NONE,
 		      "the authorities are named, TLS 1.%d", v + 2);
 		pair_close(&p);
 	}
@@ -450,33 +353,16 @@ static void test_config(void)
 	}
 }
 
-static void clean_up(void)
-{
-	static const char * const names[] = { "ca.pem", "server.pem", "server.key", "crl.pem" };
-	char path[128];
-	size_t i;
-
-	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
-		unlink(path);
-	}
-	rmdir(dir);
-}
-
 int main(void)
 {
 	int i;
 
-	signal(SIGPIPE, SIG_IGN);
-	must(mkdtemp(dir), dir);
-	atexit(clean_up);
-	must(!handshake_setup(false), "GnuTLS");
-	carry_all(&carried);
+	ground_lay();
 	make_people();
-	pki_put_chain(dir, "ca.pem", (const struct pki_cert *[]){ &ca }, 1);
-	pki_put_chain(dir, "server.pem", (const struct pki_cert *[]){ &server }, 1);
-	pki_put_key(dir, "server.key", &server);
-	pki_put_crl(dir, "crl.pem", &ca, &who[REVOKED]);
+	pki_put_chain(ground_dir, "ca.pem", (const struct pki_cert *[]){ &ca }, 1);
+	pki_put_chain(ground_dir, "server.pem", (const struct pki_cert *[]){ &server }, 1);
+	pki_put_key(ground_dir, "server.key", &server);
+	pki_put_crl(ground_dir, "crl.pem", &ca, &who[REVOKED]);
 	printf("TAP version 13\n");
 	test_people("require", INSIST);
 	test_people("request", ASK);

@@ -10,30 +10,9 @@
 
 #include <gnutls/crypto.h>
 
+#include "hex.h"
 #include "record.h"
-
-static unsigned int n_tests, n_failed;
-
-static void check(bool good, const char *name)
-{
-	n_failed += !good;
-	printf("%sok %u - %s\n", good ? "" : "not ", ++n_tests, name);
-}
-
-static size_t unhex(const char *hex, u8 *out)
-{
-	unsigned int byte;
-	size_t n = 0;
-
-	for (; *hex; hex++) {
-		if (*hex == ' ')
-			continue;
-		if (sscanf(hex++, "%2x", &byte) != 1)
-			abort();
-		out[n++] = byte;
-	}
-	return n;
-}
+#include "tap.h"
 
 static struct itls_record tls13(const char *iv, u64 seq)
 {
@@ -147,9 +126,9 @@ static void test_vectors(void)
 	for (i = 0; i < sizeof(vectors) / sizeof(*vectors); i++) {
 		aead = aead_open(vectors[i].key);
 		snprintf(name, sizeof(name), "RFC 8448 3, %s: sealed byte for byte", vectors[i].name);
-		check(vector_seals(&vectors[i], aead), name);
+		check(vector_seals(&vectors[i], aead), "%s", name);
 		snprintf(name, sizeof(name), "RFC 8448 3, %s: opened", vectors[i].name);
-		check(vector_opens(&vectors[i], aead), name);
+		check(vector_opens(&vectors[i], aead), "%s", name);
 		gnutls_aead_cipher_deinit(aead);
 	}
 }
@@ -419,6 +398,5 @@ int main(void)
 	test_key_update();
 	test_follow();
 	test_label();
-	printf("1..%u\n", n_tests);
-	return n_failed || !n_tests;
+	return tap_end();
 }
