@@ -239,12 +239,12 @@ static int aead_run(struct itls_cipher *c, struct scatterlist *src,
  * itls_cipher_seal() - encrypt one record
  * @c: direction; on success its sequence number is advanced
  * @type: content type
- * @src: one free entry, then the plaintext, then in TLS 1.3 one free entry
+ * @src: one free entry, then the plaintext, in TLS 1.3 with the type behind it
  * @dst: one free entry, then room for ciphertext and tag
- * @plain_len: bytes of plaintext
+ * @plain_len: bytes of plaintext, without the type
  *
- * Fills the free entries: the additional data, and the inner type.  What a
- * failed call wrote to @dst must not be sent: its nonce is used again.
+ * Fills the free entries with the additional data.  What a failed call wrote
+ * to @dst must not be sent: its nonce is used again.
  *
  * Return: 0, -EBADMSG when the sequence number would wrap (the kTLS ABI's
  * error for it), or the crypto API's error.
@@ -267,11 +267,8 @@ int itls_cipher_seal(struct itls_cipher *c, u8 type, struct scatterlist *src,
 
 	sg_set_buf(&src[0], c->aad, aad_len);
 	sg_set_buf(&dst[0], c->aad, aad_len);
-	if (itls_record_is_13(r)) {
-		c->inner_type = type;
-		sg_set_buf(sg_last(src, sg_nents(src)), &c->inner_type, 1);
+	if (itls_record_is_13(r))
 		plain_len++;
-	}
 	err = aead_run(c, src, dst, aad_len, plain_len, crypto_aead_encrypt);
 	if (!err)
 		itls_record_advance(r);

@@ -182,12 +182,29 @@ int itls_frame_stash(struct sock *sk, struct itls_rx *rx, const struct itls_fram
 
 /* ---- decryption -------------------------------------------------------------- */
 
+static struct sk_buff *alloc_in_block(size_t len)
+{
+	struct sk_buff *skb = alloc_skb(0, GFP_KERNEL);
+	struct page *page = skb ? itls_block_get(GFP_KERNEL) : NULL;
+
+	if (!page) {
+		kfree_skb(skb);
+		return NULL;
+	}
+	skb_add_rx_frag(skb, 0, page, 0, len, ITLS_BLOCK_SIZE);
+	return skb;
+}
+
 struct sk_buff *itls_frame_alloc_plain(size_t len)
 {
 	size_t head = len <= ITLS_PLAIN_LINEAR ? len : 0;
-	struct sk_buff *skb;
+	struct sk_buff *skb = NULL;
 	int err;
 
+	if (len > ITLS_PLAIN_LINEAR && len <= ITLS_BLOCK_SIZE)
+		skb = alloc_in_block(len);
+	if (skb)
+		return skb;
 	skb = alloc_skb_with_frags(head, len - head, ITLS_PLAIN_ORDER, &err,
 				   GFP_KERNEL);
 	if (!skb)
@@ -198,7 +215,7 @@ struct sk_buff *itls_frame_alloc_plain(size_t len)
 	return skb;
 }
 
-/* Cuts padding and type off a TLS 1.3 plaintext (RFC 8446 5.4). */
+/* Cuts padding and, last in it, the type off a TLS 1.3 plaintext (RFC 8446 5.4). */
 static int frame_unpad(struct sk_buff *skb, u8 *type)
 {
 	u8 tail[64];
@@ -251,27 +268,37 @@ static void frame_consume(struct sock *sk, struct itls_rx *rx,
 	rx->stash_len = 0;
 }
 
+/* With @last, the last byte of the plaintext is not for the skb. */
+static int frame_map_plain(struct itls_rx *rx, struct sk_buff *skb, bool last,
+			   struct scatterlist *dst)
+{
+	int n = 0;
+
+	sg_init_table(dst, ITLS_PLAIN_FRAGS + 2);
+	if (skb->len)
+		n = skb_to_sgvec_nomark(skb, dst + 1, 0, skb->len);
+	if (n < 0)
+		return n;
+	if (last)
+		sg_set_buf(&dst[++n], &rx->last, 1);
+	sg_unmark_end(&dst[ITLS_PLAIN_FRAGS + 1]);
+	sg_mark_end(&dst[n]);
+	return 0;
+}
+
 static int frame_decrypt(struct sock *sk, struct itls_rx *rx,
-			 const struct itls_frame *f, struct sk_buff *skb)
+			 const struct itls_frame *f, struct sk_buff *skb,
+			 bool last)
 {
 	const struct itls_record *r = &rx->cipher.record;
-	struct scatterlist dst[ITLS_PLAIN_FRAGS + 1];
+	struct scatterlist dst[ITLS_PLAIN_FRAGS + 2];
 	struct scatterlist src[ITLS_RX_FRAGS + 1];
 	u8 nonce[ITLS_EXPLICIT_MAX];
 	int err;
 
-	err = frame_map(sk, rx, f, src);
-	if (err)
-		return err;
-	sg_init_table(dst, ARRAY_SIZE(dst));
-	if (skb->len) {
-		err = skb_to_sgvec(skb, dst + 1, 0, skb->len);
-		if (err < 0)
-			return err;
-	} else {
-		sg_mark_end(dst);
-	}
-	err = frame_bytes(sk, rx, ITLS_HEADER_LEN, nonce, r->explicit_len);
+	err = frame_map(sk, rx, f, src) ?:
+	      frame_map_plain(rx, skb, last, dst) ?:
+	      frame_bytes(sk, rx, ITLS_HEADER_LEN, nonce, r->explicit_len);
 	if (err)
 		return err;
 	return itls_cipher_open(&rx->cipher, f->type, nonce, src, dst,
@@ -285,18 +312,22 @@ int itls_frame_open(struct sock *sk, struct itls_ctx *ctx, const struct itls_fra
 	struct itls_rx *rx = ctx->rx;
 	const struct itls_record *r = &rx->cipher.record;
 	size_t len = f->total - itls_record_prefix_len(r) - ITLS_TAG_LEN;
-	struct sk_buff *skb = itls_frame_alloc_plain(len);
+	/* With its type, the longest record of TLS 1.3 is too long for a block. */
+	bool last = itls_record_is_13(r) && len > ITLS_PLAIN_MAX;
+	struct sk_buff *skb = itls_frame_alloc_plain(len - last);
 	u8 type = f->type;
 	int err;
 
 	*skbp = NULL;
 	if (!skb)
 		return -ENOMEM;
-	err = frame_decrypt(sk, rx, f, skb);
+	err = frame_decrypt(sk, rx, f, skb, last);
 	if (err == -ENOMEM)
 		goto err_free;
 	frame_consume(sk, rx, f);
-	if (!err && itls_record_is_13(r))
+	if (!err && last && rx->last)
+		type = rx->last;
+	else if (!err && itls_record_is_13(r))
 		err = frame_unpad(skb, &type);
 	/* RFC 8446 5.4 calls a record of zeroes an unexpected message. */
 	if (err == -ENOMSG)

@@ -75,7 +75,6 @@ struct itls_cipher {
 	struct aead_request *req;
 	u8 aad[ITLS_AAD_MAX];
 	u8 iv[ITLS_IV_MAX];	/* past the nonce: zeroes, for CCM */
-	u8 inner_type;		/* TLS 1.3, source of the encryption */
 	struct itls_keyinfo *keyinfo; /* kept for the kTLS ABI's getsockopt */
 };
 
@@ -102,6 +101,16 @@ void itls_cipher_make_key(const struct itls_cipher_desc *desc, const u8 *bytes,
 bool itls_cipher_is_same_key(const struct itls_keyinfo *a,
 			     const struct itls_keyinfo *b);
 void itls_cipher_forget_info(struct itls_cipher *c);
+
+/* ---- block.c: page memory for records ---------------------------------- */
+
+/* As much as the longest record holds, in whole pages. */
+#define ITLS_BLOCK_ORDER	get_order(ITLS_PLAIN_MAX)
+#define ITLS_BLOCK_SIZE		(PAGE_SIZE << ITLS_BLOCK_ORDER)
+
+struct page *itls_block_get(gfp_t gfp);
+int itls_block_init(void);
+void itls_block_exit(void);
 
 /* ---- secret.c: traffic secrets ----------------------------------------- */
 
@@ -143,6 +152,10 @@ struct itls_open {
 	unsigned int nr;
 	unsigned int len;
 	unsigned int max;	/* bytes a record may hold */
+	unsigned int limit;	/* bytes this one may hold */
+	unsigned int start;	/* where its ciphertext begins in a block */
+	bool spliced;		/* some of it is in pages of the caller's */
+	bool in_place;		/* it is all in one block, where it is encrypted */
 	u8 type;
 };
 
@@ -172,6 +185,7 @@ struct itls_tx {
 	struct itls_sealed sealed;
 	struct itls_ctx *ctx;	/* NULL until installed */
 	struct delayed_work retry; /* holds the context; see tx_retry() */
+	u8 inner_type;		/* TLS 1.3: source of the record under way */
 	bool pushing;		/* tcp_sendmsg_locked() takes whole records */
 	bool refused;		/* TCP left some of the last push */
 	bool closed;		/* close_notify or a fatal alert is the last record */
@@ -181,6 +195,7 @@ struct itls_rx {
 	struct itls_cipher cipher;
 	struct sk_buff_head plain; /* decrypted, not read yet */
 	size_t plain_len;	/* bytes on it */
+	u8 last;		/* byte of the plaintext of the longest record */
 	u8 *stash;		/* start of a record, copied out of TCP's queue */
 	unsigned int stash_len;
 	unsigned int sleepers;	/* readers asleep */

@@ -16,9 +16,12 @@ static int __init itls_init(void)
 	err = itls_stats_init();
 	if (err)
 		return err;
-	err = itls_netlink_init();
+	err = itls_block_init();
 	if (err)
 		goto err_stats;
+	err = itls_netlink_init();
+	if (err)
+		goto err_block;
 	err = itls_ulp_init();
 	if (err)
 		goto err_netlink;
@@ -31,6 +34,8 @@ err_ulp:
 	itls_ulp_exit();
 err_netlink:
 	itls_netlink_exit();
+err_block:
+	itls_block_exit();
 err_stats:
 	itls_stats_exit();
 	return err;
@@ -45,6 +50,7 @@ static void __exit itls_exit(void)
 	itls_alias_exit();
 	itls_ulp_exit();
 	itls_netlink_exit();
+	itls_block_exit();
 	itls_stats_exit();
 }
 

@@ -32,6 +32,8 @@
 #define ITLS_RETRY_DELAY	msecs_to_jiffies(20)
 /* A piece of ciphertext always has room for a record's header and nonce. */
 #define ITLS_PIECE_MIN		32
+/* Records this long get a block; shorter ones share pages. */
+#define ITLS_BLOCK_MIN		SZ_8K
 
 static_assert(ITLS_PIECE_MIN >= ITLS_HEADER_LEN + ITLS_EXPLICIT_MAX);
 /* So a KeyUpdate is in one. */
@@ -66,6 +68,15 @@ static void open_reset(struct itls_open *open)
 	open->len = 0;
 }
 
+static void open_begin(struct itls_open *open, u8 type)
+{
+	open->type = type;
+	open->limit = open->max;
+	open->start = 0;
+	open->spliced = false;
+	open->in_place = false;
+}
+
 static void sealed_reset(struct itls_sealed *sealed)
 {
 	while (sealed->first < sealed->nr)
@@ -90,7 +101,7 @@ void itls_tx_free(struct itls_tx *tx)
 
 static bool open_is_full(const struct itls_open *open)
 {
-	return open->len == open->max || open->nr == ITLS_OPEN_FRAGS;
+	return open->len == open->limit || open->nr == ITLS_OPEN_FRAGS;
 }
 
 /* Takes over the caller's page reference, or drops it when it has one. */
@@ -107,6 +118,7 @@ static void open_add(struct itls_open *open, struct page *page, size_t off,
 		return;
 	}
 	bvec_set_page(&open->frags[open->nr++], page, len, off);
+	open->in_place = open->in_place && open->nr == 1;
 }
 
 /* Takes back bytes from the end, down to @len. */
@@ -125,17 +137,57 @@ static void open_trim(struct itls_open *open, unsigned int len)
 	}
 }
 
+/*
+ * Begins a record with what becomes most of it, in the block that it is
+ * encrypted in.  Returns bytes or -errno.
+ */
+static int open_copy_block(struct sock *sk, struct itls_open *open, size_t len,
+			   struct iov_iter *from)
+{
+	struct page *page = itls_block_get(sk->sk_allocation);
+
+	if (!page)
+		return -ENOMEM;
+	len = copy_page_from_iter(page, 0, len, from);
+	if (!len) {
+		put_page(page);
+		return -EFAULT;
+	}
+	open_add(open, page, 0, len);
+	open->in_place = true;
+	return len;
+}
+
+/* More of the same; the block has room for a whole record. */
+static int open_copy_in_place(struct itls_open *open, size_t len,
+			      struct iov_iter *from)
+{
+	struct bio_vec *block = open->frags;
+
+	len = copy_page_from_iter(block->bv_page, block->bv_len, len, from);
+	block->bv_len += len;
+	open->len += len;
+	return len ?: -EFAULT;
+}
+
 /* Copies what fits from the caller; returns bytes or -errno. */
 static int open_copy(struct sock *sk, struct itls_open *open,
 		     struct iov_iter *from)
 {
+	size_t len = min_t(size_t, iov_iter_count(from), open->limit - open->len);
 	struct page_frag *pfrag = sk_page_frag(sk);
-	size_t len;
+	int ret;
 
+	if (open->in_place)
+		return open_copy_in_place(open, len, from);
+	if (!open->len && len >= ITLS_BLOCK_MIN) {
+		ret = open_copy_block(sk, open, len, from);
+		if (ret != -ENOMEM)
+			return ret;
+	}
 	if (!sk_page_frag_refill(sk, pfrag))
 		return -ENOMEM;
-	len = min3(iov_iter_count(from), (size_t)open->max - open->len,
-		   (size_t)pfrag->size - pfrag->offset);
+	len = min_t(size_t, len, pfrag->size - pfrag->offset);
 	len = copy_page_from_iter(pfrag->page, pfrag->offset, len, from);
 	if (!len)
 		return -EFAULT;
@@ -143,6 +195,25 @@ static int open_copy(struct sock *sk, struct itls_open *open,
 	open_add(open, pfrag->page, pfrag->offset, len);
 	pfrag->offset += len;
 	return len;
+}
+
+/*
+ * Ciphertext lies at the page offset of its source: page by page, as the
+ * crypto API goes, both sides come to an end together.  So a record ends where
+ * its block does, which for those that follow is the end of a page of the
+ * source too.
+ */
+static void open_align(struct itls_open *open, size_t off)
+{
+	unsigned int start = (off - open->len) & ~PAGE_MASK;
+
+	if (start + open->len >= ITLS_BLOCK_SIZE) {
+		open->limit = open->len;
+		return;
+	}
+	open->spliced = true;
+	open->start = start;
+	open->limit = min_t(size_t, open->max, ITLS_BLOCK_SIZE - start);
 }
 
 /* References what fits of the caller's pages; returns bytes or -errno. */
@@ -153,13 +224,19 @@ static int open_splice(struct itls_open *open, struct iov_iter *from)
 	size_t off;
 	int i;
 
-	left = min_t(size_t, open->max - open->len, iov_iter_count(from));
+	left = min_t(size_t, open->limit - open->len, iov_iter_count(from));
 	got = iov_iter_extract_pages(from, &p, left,
 				     min_t(size_t, ARRAY_SIZE(pages),
 					   ITLS_OPEN_FRAGS - open->nr),
 				     0, &off);
 	if (got <= 0)
 		return got ?: -EIO;
+	if (!open->spliced) {
+		open_align(open, off);
+		left = min_t(size_t, got, open->limit - open->len);
+		iov_iter_revert(from, got - left);
+		got = left;
+	}
 	for (i = 0, left = got; left > 0; i++, off = 0) {
 		size_t len = min_t(size_t, left, PAGE_SIZE - off);
 
@@ -202,85 +279,212 @@ static bool sealed_has_room(const struct itls_sealed *sealed)
 	       sealed->nr + ITLS_RECORD_PIECES < ITLS_SEALED_FRAGS;
 }
 
-/* Takes fresh page memory for @len bytes of ciphertext. */
-static int sealed_grow(struct sock *sk, struct itls_sealed *sealed, size_t len)
+/* Takes over the caller's page reference, or drops it when it has one. */
+static void sealed_add(struct itls_sealed *sealed, struct page *page,
+		       size_t off, size_t len)
+{
+	struct bio_vec *last = sealed->frags + sealed->nr - 1;
+
+	if (sealed->nr && last->bv_page == page &&
+	    last->bv_offset + last->bv_len == off) {
+		last->bv_len += len;
+		put_page(page);
+		return;
+	}
+	bvec_set_page(&sealed->frags[sealed->nr++], page, len, off);
+}
+
+/* How far the array was filled, for the way back. */
+struct sealed_mark {
+	unsigned int nr;
+	unsigned int last_len;
+};
+
+static struct sealed_mark sealed_mark(const struct itls_sealed *sealed)
+{
+	unsigned int nr = sealed->nr;
+
+	return (struct sealed_mark){ nr, nr ? sealed->frags[nr - 1].bv_len : 0 };
+}
+
+static void sealed_trim(struct itls_sealed *sealed, struct sealed_mark mark)
+{
+	while (sealed->nr > mark.nr)
+		put_page(sealed->frags[--sealed->nr].bv_page);
+	if (mark.nr)
+		sealed->frags[mark.nr - 1].bv_len = mark.last_len;
+}
+
+/* Page memory for up to @len bytes, no fewer than ITLS_PIECE_MIN; lists it in @sg. */
+static int sealed_grow(struct sock *sk, struct itls_sealed *sealed, size_t len,
+		       struct scatterlist *sg)
 {
 	struct page_frag *pfrag = sk_page_frag(sk);
-	unsigned int nr = sealed->nr;
-	size_t use;
 
-	for (; len; len -= use) {
-		if (!sk_page_frag_refill(sk, pfrag)) {
-			while (sealed->nr > nr)
-				put_page(sealed->frags[--sealed->nr].bv_page);
-			return -ENOMEM;
-		}
-		use = min_t(size_t, len, pfrag->size - pfrag->offset);
-		get_page(pfrag->page);
-		bvec_set_page(&sealed->frags[sealed->nr++], pfrag->page, use,
-			      pfrag->offset);
-		pfrag->offset += use;
+	if (!sk_page_frag_refill(sk, pfrag))
+		return -ENOMEM;
+	len = min_t(size_t, len, pfrag->size - pfrag->offset);
+	sg_set_page(sg, pfrag->page, len, pfrag->offset);
+	get_page(pfrag->page);
+	sealed_add(sealed, pfrag->page, pfrag->offset, len);
+	pfrag->offset += len;
+	return len;
+}
+
+/* A record that shares pages with others. */
+static int sealed_map_shared(struct sock *sk, struct itls_sealed *sealed,
+			     size_t prefix_len, size_t len, u8 **prefix,
+			     struct scatterlist *sg)
+{
+	int n = sealed_grow(sk, sealed, prefix_len + len, sg);
+
+	if (n < 0)
+		return n;
+	*prefix = sg_virt(sg);
+	sg->offset += prefix_len;
+	sg->length -= prefix_len;
+	for (len -= sg->length; len; len -= n) {
+		n = sealed_grow(sk, sealed, len, ++sg);
+		if (n < 0)
+			return n;
 	}
+	sg_mark_end(sg);
 	return 0;
 }
 
-/* The first entry, for the additional data, is left to the cipher. */
-static void map_plain(const struct itls_open *open, bool is_13,
-		      struct scatterlist *sg)
+/*
+ * A record in a block: what goes before and behind is too much for it, and
+ * lies in shared pages, where the end of one record and the beginning of the
+ * next are one piece.
+ */
+static int sealed_map_block(struct sock *sk, struct itls_sealed *sealed,
+			    const struct itls_open *open, size_t prefix_len,
+			    size_t suffix_len, u8 **prefix,
+			    struct scatterlist *sg)
 {
+	unsigned int off = open->in_place ? 0 : open->start;
+	unsigned int len = min_t(size_t, open->len + suffix_len - ITLS_TAG_LEN,
+				 ITLS_BLOCK_SIZE - off);
+	struct page *page;
+	int n;
+
+	page = open->in_place ? open->frags[0].bv_page :
+				itls_block_get(sk->sk_allocation);
+	if (!page)
+		return -EAGAIN;
+	n = sealed_grow(sk, sealed, prefix_len, sg);
+	if (open->in_place)
+		get_page(page);
+	if (n < 0) {
+		put_page(page);
+		return n;
+	}
+	*prefix = sg_virt(sg);
+	sg_set_page(sg, page, len, off);
+	sealed_add(sealed, page, off, len);
+	n = sealed_grow(sk, sealed, open->len + suffix_len - len, ++sg);
+	sg_mark_end(sg);
+	return min(n, 0);
+}
+
+/*
+ * Room for the open record's ciphertext, listed in @sg behind an entry for the
+ * additional data; *@prefix is where its header goes.
+ */
+static int sealed_map(struct sock *sk, struct itls_sealed *sealed,
+		      const struct itls_record *r, const struct itls_open *open,
+		      u8 **prefix, struct scatterlist *sg)
+{
+	size_t prefix_len = itls_record_prefix_len(r);
+	size_t suffix_len = itls_record_suffix_len(r);
+	int err = -EAGAIN;
+
+	sg_init_table(sg, ITLS_RECORD_PIECES + 1);
+	if (open->in_place || open->len >= ITLS_BLOCK_MIN)
+		err = sealed_map_block(sk, sealed, open, prefix_len, suffix_len,
+				       prefix, sg + 1);
+	if (err == -EAGAIN)
+		err = sealed_map_shared(sk, sealed, prefix_len,
+					open->len + suffix_len, prefix, sg + 1);
+	return err;
+}
+
+/* Is there a byte free behind the last one of the open record? */
+static bool open_has_tail(struct sock *sk, const struct itls_open *open)
+{
+	const struct bio_vec *last = &open->frags[open->nr - 1];
+	struct page_frag *pfrag = sk_page_frag(sk);
+	size_t end = last->bv_offset + last->bv_len;
+
+	if (open->in_place)
+		return end < ITLS_BLOCK_SIZE;
+	if (last->bv_page != pfrag->page || end != pfrag->offset ||
+	    end == pfrag->size)
+		return false;
+	pfrag->offset++;
+	return true;
+}
+
+/*
+ * Lists the plaintext behind an entry for the additional data.  The type, last
+ * in TLS 1.3, lies behind the text if it can: an entry of its own would cut a
+ * block of the cipher in two, which the crypto API puts together elsewhere.
+ */
+static void map_plain(struct sock *sk, struct itls_tx *tx,
+		      const struct itls_open *open, struct scatterlist *sg)
+{
+	bool is_13 = itls_record_is_13(&tx->cipher.record);
+	bool tail = is_13 && open->nr && open_has_tail(sk, open);
+	struct scatterlist *last = &sg[open->nr];
 	unsigned int i;
 
-	sg_init_table(sg, 1 + open->nr + is_13);
+	sg_init_table(sg, 1 + open->nr + (is_13 && !tail));
 	for (i = 0; i < open->nr; i++)
 		sg_set_page(&sg[1 + i], open->frags[i].bv_page,
 			    open->frags[i].bv_len, open->frags[i].bv_offset);
-}
-
-static void map_sealed(const struct bio_vec *frags, unsigned int nr,
-		       size_t prefix_len, struct scatterlist *sg)
-{
-	unsigned int i;
-
-	sg_init_table(sg, 1 + nr);
-	for (i = 0; i < nr; i++, prefix_len = 0)
-		sg_set_page(&sg[1 + i], frags[i].bv_page,
-			    frags[i].bv_len - prefix_len,
-			    frags[i].bv_offset + prefix_len);
+	if (tail) {
+		last->length++;
+		*((u8 *)sg_virt(last) + last->length - 1) = open->type;
+	} else if (is_13) {
+		tx->inner_type = open->type;
+		sg_set_buf(last + 1, &tx->inner_type, 1);
+	}
 }
 
 /*
  * Encrypts a record and appends it to what is sealed, where there is room for
  * it.  -ENOMEM changes nothing: the ciphertext was never seen, so the same
- * nonce may be used when this is tried again.  Any other error ends the
- * direction.
+ * nonce may be used when this is tried again; not so for a record encrypted in
+ * place, half of which may be ciphertext.  Any other error ends the direction.
  */
 static int seal(struct sock *sk, struct itls_ctx *ctx, struct itls_open *open)
 {
 	struct itls_tx *tx = ctx->tx;
 	struct itls_sealed *sealed = &tx->sealed;
 	const struct itls_record *r = &tx->cipher.record;
-	size_t prefix_len = itls_record_prefix_len(r);
-	size_t len = itls_record_overhead(r) + open->len;
-	struct bio_vec *frags = &sealed->frags[sealed->nr];
+	struct sealed_mark mark = sealed_mark(sealed);
 	struct scatterlist src[ITLS_OPEN_FRAGS + 2];
 	struct scatterlist dst[ITLS_RECORD_PIECES + 1];
+	u8 *prefix;
 	int err;
 
-	err = sealed_grow(sk, sealed, len);
-	if (err)
+	map_plain(sk, tx, open, src);
+	err = sealed_map(sk, sealed, r, open, &prefix, dst);
+	if (err) {
+		sealed_trim(sealed, mark);
 		return err;
-	itls_record_seal_prefix(r, open->type, open->len, bvec_virt(frags));
-	map_plain(open, itls_record_is_13(r), src);
-	map_sealed(frags, &sealed->frags[sealed->nr] - frags, prefix_len, dst);
+	}
+	itls_record_seal_prefix(r, open->type, open->len, prefix);
 	err = itls_cipher_seal(&tx->cipher, open->type, src, dst, open->len);
 	if (err) {
-		while (&sealed->frags[sealed->nr] > frags)
-			put_page(sealed->frags[--sealed->nr].bv_page);
+		sealed_trim(sealed, mark);
+		if (err == -ENOMEM && open->in_place)
+			err = -EIO;
 		if (err != -ENOMEM)
 			tx->closed = true;
 		return err;
 	}
-	sealed->len += len;
+	sealed->len += itls_record_overhead(r) + open->len;
 	ctx->tx_records++;
 	ctx->tx_bytes += open->len;
 	itls_stats_add(sk, ITLS_STAT_TX_RECORDS, 1);
@@ -323,7 +527,7 @@ static int seal_bytes(struct sock *sk, struct itls_ctx *ctx, u8 type,
 	open.nr = 0;
 	open.len = 0;
 	open.max = len;
-	open.type = type;
+	open_begin(&open, type);
 	iov_iter_kvec(&from, ITER_SOURCE, &vec, 1, len);
 	while (open.len < len) {
 		ret = open_copy(sk, &open, &from);
@@ -629,7 +833,7 @@ static int tx_record(struct sock *sk, struct itls_ctx *ctx, struct msghdr *msg,
 	int filled, seal_err;
 
 	if (!open->len)
-		open->type = type;
+		open_begin(open, type);
 	filled = tx_fill(sk, open, msg, err);
 	/* Control messages are sent whole: half an alert is none. */
 	if (*err && type != ITLS_TYPE_DATA) {

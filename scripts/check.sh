@@ -96,7 +96,7 @@ proto embryo sockopt connect listen request channel
 tx rx control message update
 frame secret
 ctx
-cipher mark
+cipher mark block
 record'
 leaves='stats trace'
 
