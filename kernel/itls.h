@@ -10,7 +10,7 @@
  *	ulp
  *	proto  embryo  sockopt  connect  listen  request  channel
  *	tx  rx  control  message  update
- *	frame  secret
+ *	frame  secret  open  sealed  push
  *	ctx
  *	cipher  mark
  *	record
@@ -184,7 +184,7 @@ struct itls_tx {
 	struct itls_open open;
 	struct itls_sealed sealed;
 	struct itls_ctx *ctx;	/* NULL until installed */
-	struct delayed_work retry; /* holds the context; see tx_retry() */
+	struct delayed_work retry; /* holds the context; see push.c */
 	u8 inner_type;		/* TLS 1.3: source of the record under way */
 	bool pushing;		/* tcp_sendmsg_locked() takes whole records */
 	bool refused;		/* TCP left some of the last push */
@@ -389,6 +389,43 @@ struct sk_buff *itls_frame_alloc_plain(size_t len);
 int itls_frame_open(struct sock *sk, struct itls_ctx *ctx,
 		    const struct itls_frame *f, struct sk_buff **skbp);
 
+/* ---- open.c, sealed.c, push.c: records on their way to TCP -------------- */
+
+/* Records this long get a block; shorter ones share pages. */
+#define ITLS_BLOCK_MIN		SZ_8K
+
+void itls_open_begin(struct itls_open *open, u8 type);
+void itls_open_reset(struct itls_open *open);
+void itls_open_trim(struct itls_open *open, unsigned int len);
+bool itls_open_is_full(const struct itls_open *open);
+int itls_open_copy(struct sock *sk, struct itls_open *open,
+		   struct iov_iter *from);
+int itls_open_splice(struct itls_open *open, struct iov_iter *from);
+void itls_open_map(struct sock *sk, struct itls_open *open, bool is_13,
+		   u8 *inner_type, struct scatterlist *sg);
+
+/* How far the array was filled, for the way back. */
+struct itls_sealed_mark {
+	unsigned int nr;
+	unsigned int last_len;
+};
+
+bool itls_sealed_has_room(const struct itls_sealed *sealed);
+int itls_sealed_map(struct sock *sk, struct itls_sealed *sealed,
+		    const struct itls_record *r, const struct itls_open *open,
+		    u8 **prefix, struct scatterlist *sg);
+struct itls_sealed_mark itls_sealed_mark(const struct itls_sealed *sealed);
+void itls_sealed_trim(struct itls_sealed *sealed, struct itls_sealed_mark mark);
+void itls_sealed_advance(struct itls_sealed *sealed, size_t len);
+void itls_sealed_reset(struct itls_sealed *sealed);
+
+void itls_push_init(struct itls_tx *tx);
+void itls_push_cancel(struct itls_tx *tx);
+int itls_push_sealed(struct sock *sk, struct itls_tx *tx);
+void itls_push_write_space(struct sock *sk, struct itls_ctx *ctx);
+bool itls_push_is_alive(const struct sock *sk);
+bool itls_push_is_connected(const struct sock *sk);
+
 /* ---- tx.c, rx.c, control.c: records ---------------------------------- */
 
 struct itls_tx *itls_tx_alloc(const struct itls_keyinfo *key, bool keep_info);
@@ -396,16 +433,12 @@ void itls_tx_free(struct itls_tx *tx);
 int itls_tx_set_max_payload(struct itls_ctx *ctx, u16 max);
 int itls_tx_sendmsg(struct sock *sk, struct msghdr *msg, size_t size);
 void itls_tx_uncork(struct sock *sk);
-void itls_tx_write_space(struct sock *sk, struct itls_ctx *ctx);
 void itls_tx_flush(struct sock *sk, struct itls_ctx *ctx);
 int itls_tx_finish(struct sock *sk, struct itls_ctx *ctx, u8 level, u8 alert);
 int itls_tx_message(struct sock *sk, struct itls_ctx *ctx, u8 type,
 		    const u8 *bytes, size_t len);
 int itls_tx_seal_update(struct sock *sk, struct itls_ctx *ctx, const u8 *bytes,
 			size_t len);
-bool itls_tx_is_connected(const struct sock *sk);
-bool itls_tx_has_room(const struct itls_tx *tx);
-int itls_tx_push(struct sock *sk, struct itls_tx *tx);
 bool itls_tx_is_idle(const struct sock *sk, const struct itls_tx *tx);
 
 struct itls_rx *itls_rx_alloc(const struct itls_keyinfo *key, bool keep_info);

@@ -75,7 +75,7 @@ static void itls_write_space(struct sock *sk)
 
 	if (itls_request_is_pending(ctx))
 		itls_request_wake(ctx, EPOLLOUT | EPOLLWRNORM);
-	itls_tx_write_space(sk, ctx);
+	itls_push_write_space(sk, ctx);
 	ctx->saved.write_space(sk);
 }
 

@@ -1,17 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Sending: plaintext is gathered into the open record, sealed into fresh
- * pages, and those pages go to TCP by reference.
+ * Sending: plaintext is gathered into the open record (open.c), encrypted into
+ * pages (sealed.c), and those go to TCP by reference (push.c).
  *
- * Process context under the socket lock, but for itls_tx_write_space().
- *
- * A sealed record goes to TCP whole: the socket's send buffer is asked for
- * room before a record is begun, and lifted while it is handed over, so TCP
- * exceeds it by at most one push (ITLS_SEALED_RECORDS).  Only when the kernel
- * is out of memory does TCP take less; the rest stays in itls_sealed, before
- * anything newer, and goes with the next call, the next write-space event, a
- * retry of its own when no such event is to come, or close().  Nothing is ever
- * encrypted twice.
+ * Process context under the socket lock.
  */
 #include <linux/scatterlist.h>
 #include <linux/slab.h>
@@ -22,28 +14,6 @@
 #define ITLS_TX_FLAGS	(MSG_MORE | MSG_DONTWAIT | MSG_NOSIGNAL | MSG_EOR | \
 			 MSG_BATCH | MSG_CMSG_COMPAT | MSG_SPLICE_PAGES | \
 			 MSG_SENDPAGE_NOPOLICY)
-/*
- * Bytes by which the send buffer is lifted while a push is under way: more
- * than its segments can be charged with.  Not "no limit", because TCP bounds
- * its backlog by the same number, and anybody may look.
- */
-#define ITLS_PUSH_ROOM		SZ_1M
-/* What TCP refused with nothing under way is offered again after so long. */
-#define ITLS_RETRY_DELAY	msecs_to_jiffies(20)
-/* A piece of ciphertext always has room for a record's header and nonce. */
-#define ITLS_PIECE_MIN		32
-/* Records this long get a block; shorter ones share pages. */
-#define ITLS_BLOCK_MIN		SZ_8K
-
-static_assert(ITLS_PIECE_MIN >= ITLS_HEADER_LEN + ITLS_EXPLICIT_MAX);
-/* So a KeyUpdate is in one. */
-static_assert(ITLS_PIECE_MIN >= ITLS_HEADER_LEN + ITLS_KEY_UPDATE_LEN + 1 +
-	      ITLS_TAG_LEN);
-/* Pages of order 0 with a short first piece are the worst case. */
-static_assert(ITLS_RECORD_PIECES * PAGE_SIZE >= ITLS_PLAIN_MAX + PAGE_SIZE +
-	      ITLS_HEADER_LEN + ITLS_EXPLICIT_MAX + 1 + ITLS_TAG_LEN);
-
-static void tx_retry(struct work_struct *work);
 
 struct itls_tx *itls_tx_alloc(const struct itls_keyinfo *key, bool keep_info)
 {
@@ -52,7 +22,7 @@ struct itls_tx *itls_tx_alloc(const struct itls_keyinfo *key, bool keep_info)
 
 	if (!tx)
 		return ERR_PTR(-ENOMEM);
-	INIT_DELAYED_WORK(&tx->retry, tx_retry);
+	itls_push_init(tx);
 	err = itls_cipher_init(&tx->cipher, key, keep_info);
 	if (err) {
 		itls_tx_free(tx);
@@ -61,194 +31,16 @@ struct itls_tx *itls_tx_alloc(const struct itls_keyinfo *key, bool keep_info)
 	return tx;
 }
 
-static void open_reset(struct itls_open *open)
-{
-	while (open->nr)
-		put_page(open->frags[--open->nr].bv_page);
-	open->len = 0;
-}
-
-static void open_begin(struct itls_open *open, u8 type)
-{
-	open->type = type;
-	open->limit = open->max;
-	open->start = 0;
-	open->spliced = false;
-	open->in_place = false;
-}
-
-static void sealed_reset(struct itls_sealed *sealed)
-{
-	while (sealed->first < sealed->nr)
-		put_page(sealed->frags[sealed->first++].bv_page);
-	memset(sealed, 0, sizeof(*sealed));
-}
-
-/* Process context, and not under the socket lock, which a retry takes. */
+/* Process context, and not under the socket lock: see itls_push_cancel(). */
 void itls_tx_free(struct itls_tx *tx)
 {
 	if (!tx)
 		return;
-	if (tx->ctx && cancel_delayed_work_sync(&tx->retry))
-		itls_ctx_put(tx->ctx);
-	open_reset(&tx->open);
-	sealed_reset(&tx->sealed);
+	itls_push_cancel(tx);
+	itls_open_reset(&tx->open);
+	itls_sealed_reset(&tx->sealed);
 	itls_cipher_free(&tx->cipher);
 	kfree_sensitive(tx);
-}
-
-/* ---- the open record --------------------------------------------------- */
-
-static bool open_is_full(const struct itls_open *open)
-{
-	return open->len == open->limit || open->nr == ITLS_OPEN_FRAGS;
-}
-
-/* Takes over the caller's page reference, or drops it when it has one. */
-static void open_add(struct itls_open *open, struct page *page, size_t off,
-		     size_t len)
-{
-	struct bio_vec *last = open->frags + open->nr - 1;
-
-	open->len += len;
-	if (open->nr && last->bv_page == page &&
-	    last->bv_offset + last->bv_len == off) {
-		last->bv_len += len;
-		put_page(page);
-		return;
-	}
-	bvec_set_page(&open->frags[open->nr++], page, len, off);
-	open->in_place = open->in_place && open->nr == 1;
-}
-
-/* Takes back bytes from the end, down to @len. */
-static void open_trim(struct itls_open *open, unsigned int len)
-{
-	while (open->len > len) {
-		struct bio_vec *last = &open->frags[open->nr - 1];
-		unsigned int cut = min(last->bv_len, open->len - len);
-
-		open->len -= cut;
-		last->bv_len -= cut;
-		if (!last->bv_len) {
-			put_page(last->bv_page);
-			open->nr--;
-		}
-	}
-}
-
-/*
- * Begins a record with what becomes most of it, in the block that it is
- * encrypted in.  Returns bytes or -errno.
- */
-static int open_copy_block(struct sock *sk, struct itls_open *open, size_t len,
-			   struct iov_iter *from)
-{
-	struct page *page = itls_block_get(sk->sk_allocation);
-
-	if (!page)
-		return -ENOMEM;
-	len = copy_page_from_iter(page, 0, len, from);
-	if (!len) {
-		put_page(page);
-		return -EFAULT;
-	}
-	open_add(open, page, 0, len);
-	open->in_place = true;
-	return len;
-}
-
-/* More of the same; the block has room for a whole record. */
-static int open_copy_in_place(struct itls_open *open, size_t len,
-			      struct iov_iter *from)
-{
-	struct bio_vec *block = open->frags;
-
-	len = copy_page_from_iter(block->bv_page, block->bv_len, len, from);
-	block->bv_len += len;
-	open->len += len;
-	return len ?: -EFAULT;
-}
-
-/* Copies what fits from the caller; returns bytes or -errno. */
-static int open_copy(struct sock *sk, struct itls_open *open,
-		     struct iov_iter *from)
-{
-	size_t len = min_t(size_t, iov_iter_count(from), open->limit - open->len);
-	struct page_frag *pfrag = sk_page_frag(sk);
-	int ret;
-
-	if (open->in_place)
-		return open_copy_in_place(open, len, from);
-	if (!open->len && len >= ITLS_BLOCK_MIN) {
-		ret = open_copy_block(sk, open, len, from);
-		if (ret != -ENOMEM)
-			return ret;
-	}
-	if (!sk_page_frag_refill(sk, pfrag))
-		return -ENOMEM;
-	len = min_t(size_t, len, pfrag->size - pfrag->offset);
-	len = copy_page_from_iter(pfrag->page, pfrag->offset, len, from);
-	if (!len)
-		return -EFAULT;
-	get_page(pfrag->page);
-	open_add(open, pfrag->page, pfrag->offset, len);
-	pfrag->offset += len;
-	return len;
-}
-
-/*
- * Ciphertext lies at the page offset of its source: page by page, as the
- * crypto API goes, both sides come to an end together.  So a record ends where
- * its block does, which for those that follow is the end of a page of the
- * source too.
- */
-static void open_align(struct itls_open *open, size_t off)
-{
-	unsigned int start = (off - open->len) & ~PAGE_MASK;
-
-	if (start + open->len >= ITLS_BLOCK_SIZE) {
-		open->limit = open->len;
-		return;
-	}
-	open->spliced = true;
-	open->start = start;
-	open->limit = min_t(size_t, open->max, ITLS_BLOCK_SIZE - start);
-}
-
-/* References what fits of the caller's pages; returns bytes or -errno. */
-static int open_splice(struct itls_open *open, struct iov_iter *from)
-{
-	struct page *pages[4], **p = pages;
-	ssize_t left, got;
-	size_t off;
-	int i;
-
-	left = min_t(size_t, open->limit - open->len, iov_iter_count(from));
-	got = iov_iter_extract_pages(from, &p, left,
-				     min_t(size_t, ARRAY_SIZE(pages),
-					   ITLS_OPEN_FRAGS - open->nr),
-				     0, &off);
-	if (got <= 0)
-		return got ?: -EIO;
-	if (!open->spliced) {
-		open_align(open, off);
-		left = min_t(size_t, got, open->limit - open->len);
-		iov_iter_revert(from, got - left);
-		got = left;
-	}
-	for (i = 0, left = got; left > 0; i++, off = 0) {
-		size_t len = min_t(size_t, left, PAGE_SIZE - off);
-
-		if (WARN_ON_ONCE(!sendpage_ok(pages[i]))) {
-			iov_iter_revert(from, left);
-			return left < got ? got - left : -EIO;
-		}
-		get_page(pages[i]);
-		open_add(open, pages[i], off, len);
-		left -= len;
-	}
-	return got;
 }
 
 /*
@@ -270,188 +62,6 @@ int itls_tx_set_max_payload(struct itls_ctx *ctx, u16 max)
 /* ---- sealing ------------------------------------------------------------ */
 
 /*
- * For a record and a KeyUpdate before it.  A rest that TCP refused may begin
- * anywhere in the array; it has to go before anything is appended.
- */
-static bool sealed_has_room(const struct itls_sealed *sealed)
-{
-	return sealed->records < ITLS_SEALED_RECORDS && !sealed->first &&
-	       sealed->nr + ITLS_RECORD_PIECES < ITLS_SEALED_FRAGS;
-}
-
-/* Takes over the caller's page reference, or drops it when it has one. */
-static void sealed_add(struct itls_sealed *sealed, struct page *page,
-		       size_t off, size_t len)
-{
-	struct bio_vec *last = sealed->frags + sealed->nr - 1;
-
-	if (sealed->nr && last->bv_page == page &&
-	    last->bv_offset + last->bv_len == off) {
-		last->bv_len += len;
-		put_page(page);
-		return;
-	}
-	bvec_set_page(&sealed->frags[sealed->nr++], page, len, off);
-}
-
-/* How far the array was filled, for the way back. */
-struct sealed_mark {
-	unsigned int nr;
-	unsigned int last_len;
-};
-
-static struct sealed_mark sealed_mark(const struct itls_sealed *sealed)
-{
-	unsigned int nr = sealed->nr;
-
-	return (struct sealed_mark){ nr, nr ? sealed->frags[nr - 1].bv_len : 0 };
-}
-
-static void sealed_trim(struct itls_sealed *sealed, struct sealed_mark mark)
-{
-	while (sealed->nr > mark.nr)
-		put_page(sealed->frags[--sealed->nr].bv_page);
-	if (mark.nr)
-		sealed->frags[mark.nr - 1].bv_len = mark.last_len;
-}
-
-/* Page memory for up to @len bytes, no fewer than ITLS_PIECE_MIN; lists it in @sg. */
-static int sealed_grow(struct sock *sk, struct itls_sealed *sealed, size_t len,
-		       struct scatterlist *sg)
-{
-	struct page_frag *pfrag = sk_page_frag(sk);
-
-	if (!sk_page_frag_refill(sk, pfrag))
-		return -ENOMEM;
-	len = min_t(size_t, len, pfrag->size - pfrag->offset);
-	sg_set_page(sg, pfrag->page, len, pfrag->offset);
-	get_page(pfrag->page);
-	sealed_add(sealed, pfrag->page, pfrag->offset, len);
-	pfrag->offset += len;
-	return len;
-}
-
-/* A record that shares pages with others. */
-static int sealed_map_shared(struct sock *sk, struct itls_sealed *sealed,
-			     size_t prefix_len, size_t len, u8 **prefix,
-			     struct scatterlist *sg)
-{
-	int n = sealed_grow(sk, sealed, prefix_len + len, sg);
-
-	if (n < 0)
-		return n;
-	*prefix = sg_virt(sg);
-	sg->offset += prefix_len;
-	sg->length -= prefix_len;
-	for (len -= sg->length; len; len -= n) {
-		n = sealed_grow(sk, sealed, len, ++sg);
-		if (n < 0)
-			return n;
-	}
-	sg_mark_end(sg);
-	return 0;
-}
-
-/*
- * A record in a block: what goes before and behind is too much for it, and
- * lies in shared pages, where the end of one record and the beginning of the
- * next are one piece.
- */
-static int sealed_map_block(struct sock *sk, struct itls_sealed *sealed,
-			    const struct itls_open *open, size_t prefix_len,
-			    size_t suffix_len, u8 **prefix,
-			    struct scatterlist *sg)
-{
-	unsigned int off = open->in_place ? 0 : open->start;
-	unsigned int len = min_t(size_t, open->len + suffix_len - ITLS_TAG_LEN,
-				 ITLS_BLOCK_SIZE - off);
-	struct page *page;
-	int n;
-
-	page = open->in_place ? open->frags[0].bv_page :
-				itls_block_get(sk->sk_allocation);
-	if (!page)
-		return -EAGAIN;
-	n = sealed_grow(sk, sealed, prefix_len, sg);
-	if (open->in_place)
-		get_page(page);
-	if (n < 0) {
-		put_page(page);
-		return n;
-	}
-	*prefix = sg_virt(sg);
-	sg_set_page(sg, page, len, off);
-	sealed_add(sealed, page, off, len);
-	n = sealed_grow(sk, sealed, open->len + suffix_len - len, ++sg);
-	sg_mark_end(sg);
-	return min(n, 0);
-}
-
-/*
- * Room for the open record's ciphertext, listed in @sg behind an entry for the
- * additional data; *@prefix is where its header goes.
- */
-static int sealed_map(struct sock *sk, struct itls_sealed *sealed,
-		      const struct itls_record *r, const struct itls_open *open,
-		      u8 **prefix, struct scatterlist *sg)
-{
-	size_t prefix_len = itls_record_prefix_len(r);
-	size_t suffix_len = itls_record_suffix_len(r);
-	int err = -EAGAIN;
-
-	sg_init_table(sg, ITLS_RECORD_PIECES + 1);
-	if (open->in_place || open->len >= ITLS_BLOCK_MIN)
-		err = sealed_map_block(sk, sealed, open, prefix_len, suffix_len,
-				       prefix, sg + 1);
-	if (err == -EAGAIN)
-		err = sealed_map_shared(sk, sealed, prefix_len,
-					open->len + suffix_len, prefix, sg + 1);
-	return err;
-}
-
-/* Is there a byte free behind the last one of the open record? */
-static bool open_has_tail(struct sock *sk, const struct itls_open *open)
-{
-	const struct bio_vec *last = &open->frags[open->nr - 1];
-	struct page_frag *pfrag = sk_page_frag(sk);
-	size_t end = last->bv_offset + last->bv_len;
-
-	if (open->in_place)
-		return end < ITLS_BLOCK_SIZE;
-	if (last->bv_page != pfrag->page || end != pfrag->offset ||
-	    end == pfrag->size)
-		return false;
-	pfrag->offset++;
-	return true;
-}
-
-/*
- * Lists the plaintext behind an entry for the additional data.  The type, last
- * in TLS 1.3, lies behind the text if it can: an entry of its own would cut a
- * block of the cipher in two, which the crypto API puts together elsewhere.
- */
-static void map_plain(struct sock *sk, struct itls_tx *tx,
-		      const struct itls_open *open, struct scatterlist *sg)
-{
-	bool is_13 = itls_record_is_13(&tx->cipher.record);
-	bool tail = is_13 && open->nr && open_has_tail(sk, open);
-	struct scatterlist *last = &sg[open->nr];
-	unsigned int i;
-
-	sg_init_table(sg, 1 + open->nr + (is_13 && !tail));
-	for (i = 0; i < open->nr; i++)
-		sg_set_page(&sg[1 + i], open->frags[i].bv_page,
-			    open->frags[i].bv_len, open->frags[i].bv_offset);
-	if (tail) {
-		last->length++;
-		*((u8 *)sg_virt(last) + last->length - 1) = open->type;
-	} else if (is_13) {
-		tx->inner_type = open->type;
-		sg_set_buf(last + 1, &tx->inner_type, 1);
-	}
-}
-
-/*
  * Encrypts a record and appends it to what is sealed, where there is room for
  * it.  -ENOMEM changes nothing: the ciphertext was never seen, so the same
  * nonce may be used when this is tried again; not so for a record encrypted in
@@ -462,22 +72,22 @@ static int seal(struct sock *sk, struct itls_ctx *ctx, struct itls_open *open)
 	struct itls_tx *tx = ctx->tx;
 	struct itls_sealed *sealed = &tx->sealed;
 	const struct itls_record *r = &tx->cipher.record;
-	struct sealed_mark mark = sealed_mark(sealed);
+	struct itls_sealed_mark mark = itls_sealed_mark(sealed);
 	struct scatterlist src[ITLS_OPEN_FRAGS + 2];
 	struct scatterlist dst[ITLS_RECORD_PIECES + 1];
 	u8 *prefix;
 	int err;
 
-	map_plain(sk, tx, open, src);
-	err = sealed_map(sk, sealed, r, open, &prefix, dst);
+	itls_open_map(sk, open, itls_record_is_13(r), &tx->inner_type, src);
+	err = itls_sealed_map(sk, sealed, r, open, &prefix, dst);
 	if (err) {
-		sealed_trim(sealed, mark);
+		itls_sealed_trim(sealed, mark);
 		return err;
 	}
 	itls_record_seal_prefix(r, open->type, open->len, prefix);
 	err = itls_cipher_seal(&tx->cipher, open->type, src, dst, open->len);
 	if (err) {
-		sealed_trim(sealed, mark);
+		itls_sealed_trim(sealed, mark);
 		if (err == -ENOMEM && open->in_place)
 			err = -EIO;
 		if (err != -ENOMEM)
@@ -489,7 +99,7 @@ static int seal(struct sock *sk, struct itls_ctx *ctx, struct itls_open *open)
 	ctx->tx_bytes += open->len;
 	itls_stats_add(sk, ITLS_STAT_TX_RECORDS, 1);
 	itls_stats_add(sk, ITLS_STAT_TX_BYTES, open->len);
-	open_reset(open);
+	itls_open_reset(open);
 	return 0;
 }
 
@@ -502,7 +112,7 @@ static int tx_seal(struct sock *sk, struct itls_ctx *ctx)
 
 	if (tx->closed)
 		return -EPIPE;
-	if (!sealed_has_room(&tx->sealed))
+	if (!itls_sealed_has_room(&tx->sealed))
 		return -ENOMEM;
 	if (tx->open.type == ITLS_TYPE_DATA)
 		err = itls_update_before_data(sk, ctx, len);
@@ -527,16 +137,16 @@ static int seal_bytes(struct sock *sk, struct itls_ctx *ctx, u8 type,
 	open.nr = 0;
 	open.len = 0;
 	open.max = len;
-	open_begin(&open, type);
+	itls_open_begin(&open, type);
 	iov_iter_kvec(&from, ITER_SOURCE, &vec, 1, len);
 	while (open.len < len) {
-		ret = open_copy(sk, &open, &from);
+		ret = itls_open_copy(sk, &open, &from);
 		if (ret < 0)
 			goto out;
 	}
 	ret = seal(sk, ctx, &open);
 out:
-	open_reset(&open);
+	itls_open_reset(&open);
 	return ret;
 }
 
@@ -556,199 +166,11 @@ int itls_tx_seal_update(struct sock *sk, struct itls_ctx *ctx, const u8 *bytes,
 	return seal_bytes(sk, ctx, ITLS_TYPE_HANDSHAKE, bytes, len);
 }
 
-/* ---- handing over to TCP -------------------------------------------------- */
-
-static void sealed_advance(struct itls_sealed *sealed, size_t len)
-{
-	sealed->len -= len;
-	while (len) {
-		struct bio_vec *frag = &sealed->frags[sealed->first];
-		size_t cut = min_t(size_t, len, frag->bv_len);
-
-		frag->bv_offset += cut;
-		frag->bv_len -= cut;
-		len -= cut;
-		if (!frag->bv_len) {
-			put_page(frag->bv_page);
-			sealed->first++;
-		}
-	}
-	if (!sealed->len)
-		memset(sealed, 0, sizeof(*sealed));
-}
-
-static bool tx_is_alive(const struct sock *sk)
-{
-	return !sk->sk_err &&
-	       (1 << sk->sk_state) & (TCPF_ESTABLISHED | TCPF_CLOSE_WAIT);
-}
-
-bool itls_tx_is_connected(const struct sock *sk)
-{
-	return tx_is_alive(sk) && !(sk->sk_shutdown & SEND_SHUTDOWN);
-}
-
-/* Can a record be sealed now? */
-bool itls_tx_has_room(const struct itls_tx *tx)
-{
-	return sealed_has_room(&tx->sealed);
-}
-
 /* Is nothing under way, and could something be? */
 bool itls_tx_is_idle(const struct sock *sk, const struct itls_tx *tx)
 {
-	return itls_tx_is_connected(sk) && !tx->sealed.len &&
+	return itls_push_is_connected(sk) && !tx->sealed.len &&
 	       tcp_rtx_and_write_queues_empty(sk);
-}
-
-/* What a push changes on the socket, and puts back. */
-struct push_state {
-	int sndbuf;
-	u8 sndbuf_locked;
-	gfp_t gfp;
-	bool task_frag;
-};
-
-/*
- * Lifting the send buffer is not enough when memory is short: TCP forces the
- * charge of a segment only when it may lower the buffer's size, and a size the
- * user has set it may not.  The page fragment of the running task is not ours
- * in softirq, should TCP have to copy (a device without scatter-gather).
- */
-static void push_begin(struct sock *sk, struct itls_tx *tx, gfp_t gfp,
-		       struct push_state *st)
-{
-	st->sndbuf = READ_ONCE(sk->sk_sndbuf);
-	st->sndbuf_locked = sk->sk_userlocks & SOCK_SNDBUF_LOCK;
-	st->gfp = sk->sk_allocation;
-	st->task_frag = sk->sk_use_task_frag;
-	tx->pushing = true;
-	sk->sk_userlocks &= ~SOCK_SNDBUF_LOCK;
-	sk->sk_allocation = gfp;
-	sk->sk_use_task_frag = false;
-}
-
-static int lifted_sndbuf(const struct sock *sk, const struct push_state *st)
-{
-	u32 size = max(st->sndbuf, sk->sk_wmem_queued);
-
-	return min_t(u32, size + ITLS_PUSH_ROOM, INT_MAX);
-}
-
-/* A buffer that TCP has made smaller meanwhile stays so. */
-static void push_end(struct sock *sk, struct itls_tx *tx,
-		     const struct push_state *st)
-{
-	int sndbuf = st->sndbuf;
-
-	if (!st->sndbuf_locked)
-		sndbuf = min(sndbuf, READ_ONCE(sk->sk_sndbuf));
-	WRITE_ONCE(sk->sk_sndbuf, sndbuf);
-	sk->sk_userlocks |= st->sndbuf_locked;
-	sk->sk_allocation = st->gfp;
-	sk->sk_use_task_frag = st->task_frag;
-	tx->refused = tx->sealed.len;
-	tx->pushing = false;
-}
-
-/*
- * Without this, what was refused when nothing was under way would wait for the
- * program's next call, while the peer waits for it.
- */
-static void retry_later(struct sock *sk, struct itls_tx *tx)
-{
-	if (tx->ctx && itls_tx_is_connected(sk) &&
-	    tcp_rtx_and_write_queues_empty(sk) &&
-	    queue_delayed_work(system_dfl_wq, &tx->retry, ITLS_RETRY_DELAY))
-		itls_ctx_get(tx->ctx);
-}
-
-/*
- * Gives what is sealed to TCP.  Never waits.  Records are complete, so
- * MSG_MORE is not passed on: it would only delay the tail of the last one.
- * (TCP_CORK, being TCP's own state, still does what it says.)  The error of
- * the connection stays in sk_err, for the call that reports it.
- *
- * Return: 0 when all is gone, -EAGAIN when TCP lacks memory, or the error of
- * the connection.
- */
-static int __tx_push(struct sock *sk, struct itls_tx *tx, gfp_t gfp)
-{
-	struct itls_sealed *sealed = &tx->sealed;
-	struct push_state st;
-	int ret = 0;
-
-	push_begin(sk, tx, gfp, &st);
-	while (sealed->len) {
-		struct msghdr msg = {
-			.msg_flags = MSG_SPLICE_PAGES | MSG_NO_SHARED_FRAGS |
-				     MSG_DONTWAIT | MSG_NOSIGNAL,
-		};
-
-		ret = itls_tx_is_connected(sk) ? 0 : -EPIPE;
-		if (ret)
-			break;
-		WRITE_ONCE(sk->sk_sndbuf, lifted_sndbuf(sk, &st));
-		iov_iter_bvec(&msg.msg_iter, ITER_SOURCE,
-			      &sealed->frags[sealed->first],
-			      sealed->nr - sealed->first, sealed->len);
-		ret = tcp_sendmsg_locked(sk, &msg, sealed->len);
-		if (ret <= 0)
-			break;
-		sealed_advance(sealed, ret);
-	}
-	push_end(sk, tx, &st);
-	if (!sealed->len)
-		return 0;
-	retry_later(sk, tx);
-	return ret ?: -EAGAIN;
-}
-
-/*
- * In process context the allocation may not fail, so TCP refuses nothing
- * while its queue is empty, and some acknowledgment brings the next
- * write-space event.
- */
-int itls_tx_push(struct sock *sk, struct itls_tx *tx)
-{
-	gfp_t gfp = sk->sk_allocation;
-
-	if (gfpflags_allow_blocking(gfp) && sk->sk_route_caps & NETIF_F_SG)
-		gfp |= __GFP_NOFAIL;
-	return __tx_push(sk, tx, gfp);
-}
-
-/* The direction is freed only when this has ended: see itls_tx_free(). */
-static void tx_retry(struct work_struct *work)
-{
-	struct itls_tx *tx = container_of(to_delayed_work(work), struct itls_tx,
-					  retry);
-	struct itls_ctx *ctx = tx->ctx;
-	struct sock *sk = ctx->sk;
-
-	lock_sock(sk);
-	/* In close() the direction has left the context. */
-	if (ctx->tx == tx && tx->sealed.len)
-		itls_tx_push(sk, tx);
-	release_sock(sk);
-	itls_ctx_put(ctx);
-}
-
-/**
- * itls_tx_write_space() - send what memory pressure held back
- * @sk: socket, locked or owned by the softirq that calls
- * @ctx: its context
- *
- * Called by TCP when acknowledgments free memory; softirq, or process
- * context in the backlog.  Allocations must not sleep here.  A push that is
- * under way calls back into this: it is left alone.
- */
-void itls_tx_write_space(struct sock *sk, struct itls_ctx *ctx)
-{
-	struct itls_tx *tx = ctx->tx;
-
-	if (tx && !tx->pushing && tx->sealed.len)
-		__tx_push(sk, tx, GFP_ATOMIC);
 }
 
 /* ---- sendmsg ---------------------------------------------------------------- */
@@ -785,12 +207,12 @@ static int tx_make_room(struct sock *sk, struct itls_tx *tx, long *timeo)
 {
 	int err;
 
-	while (!(err = tx->closed || !itls_tx_is_connected(sk) ? -EPIPE : 0)) {
-		if (!sealed_has_room(&tx->sealed) || !sk_stream_memory_free(sk))
-			err = itls_tx_push(sk, tx);
+	while (!(err = tx->closed || !itls_push_is_connected(sk) ? -EPIPE : 0)) {
+		if (!itls_sealed_has_room(&tx->sealed) || !sk_stream_memory_free(sk))
+			err = itls_push_sealed(sk, tx);
 		if (err && err != -EAGAIN)
 			break;
-		if (sealed_has_room(&tx->sealed) && sk_stream_memory_free(sk))
+		if (itls_sealed_has_room(&tx->sealed) && sk_stream_memory_free(sk))
 			return 0;
 		err = sk_stream_wait_memory(sk, timeo);
 		if (err)
@@ -805,11 +227,11 @@ static int tx_fill(struct sock *sk, struct itls_open *open, struct msghdr *msg,
 {
 	int filled = 0, n;
 
-	while (msg_data_left(msg) && !open_is_full(open)) {
+	while (msg_data_left(msg) && !itls_open_is_full(open)) {
 		if (msg->msg_flags & MSG_SPLICE_PAGES)
-			n = open_splice(open, &msg->msg_iter);
+			n = itls_open_splice(open, &msg->msg_iter);
 		else
-			n = open_copy(sk, open, &msg->msg_iter);
+			n = itls_open_copy(sk, open, &msg->msg_iter);
 		if (n < 0) {
 			*err = n;
 			break;
@@ -833,21 +255,21 @@ static int tx_record(struct sock *sk, struct itls_ctx *ctx, struct msghdr *msg,
 	int filled, seal_err;
 
 	if (!open->len)
-		open_begin(open, type);
+		itls_open_begin(open, type);
 	filled = tx_fill(sk, open, msg, err);
 	/* Control messages are sent whole: half an alert is none. */
 	if (*err && type != ITLS_TYPE_DATA) {
-		open_trim(open, mark);
+		itls_open_trim(open, mark);
 		iov_iter_revert(&msg->msg_iter, filled);
 		return 0;
 	}
-	if (!open->len || (!open_is_full(open) && more))
+	if (!open->len || (!itls_open_is_full(open) && more))
 		return filled;
 	seal_err = tx_seal(sk, ctx);
 	if (!seal_err)
 		return filled;
 	*err = seal_err;
-	open_trim(open, mark);
+	itls_open_trim(open, mark);
 	iov_iter_revert(&msg->msg_iter, filled);
 	return 0;
 }
@@ -909,7 +331,7 @@ static int tx_sendmsg_locked(struct sock *sk, struct msghdr *msg)
 			return err;
 	}
 	copied = tx_send(sk, ctx, msg, type, &timeo);
-	err = itls_tx_push(sk, ctx->tx);
+	err = itls_push_sealed(sk, ctx->tx);
 	return copied ?: (err == -EAGAIN ? 0 : err);
 }
 
@@ -981,7 +403,7 @@ static int tx_seal_last(struct sock *sk, struct itls_ctx *ctx)
 
 	do {
 		err = tx_seal(sk, ctx);
-	} while (err == -ENOMEM && sealed_has_room(&ctx->tx->sealed) &&
+	} while (err == -ENOMEM && itls_sealed_has_room(&ctx->tx->sealed) &&
 		 --tries);
 	return err;
 }
@@ -997,12 +419,12 @@ static int tx_flush(struct sock *sk, struct itls_ctx *ctx)
 	int err = 0, push_err;
 
 	WRITE_ONCE(sk->sk_shutdown, sk->sk_shutdown & ~SEND_SHUTDOWN);
-	if (!sealed_has_room(&tx->sealed))
-		err = itls_tx_push(sk, tx);
+	if (!itls_sealed_has_room(&tx->sealed))
+		err = itls_push_sealed(sk, tx);
 	/* Sealed, it goes with what TCP may have refused; open, with nobody. */
 	if (!err && tx->open.len)
 		err = tx_seal_last(sk, ctx);
-	push_err = itls_tx_push(sk, tx);
+	push_err = itls_push_sealed(sk, tx);
 	err = err ?: push_err;
 	/* The push may have let a FIN in, which sets the other bit. */
 	WRITE_ONCE(sk->sk_shutdown, sk->sk_shutdown | shut);
@@ -1038,13 +460,13 @@ int itls_tx_finish(struct sock *sk, struct itls_ctx *ctx, u8 level, u8 alert)
 	if (tx->closed)
 		return -EPIPE;
 	err = tx_flush(sk, ctx);
-	if (!err && !tx_is_alive(sk))
+	if (!err && !itls_push_is_alive(sk))
 		err = -EPIPE;
 	if (!err)
 		err = seal_bytes(sk, ctx, ITLS_TYPE_ALERT, bytes, sizeof(bytes));
 	if (!err)
 		err = tx_flush(sk, ctx);
-	open_reset(&tx->open);
+	itls_open_reset(&tx->open);
 	tx->closed = true;
 	if (!err)
 		ctx->alert_tx = alert;
@@ -1070,14 +492,14 @@ int itls_tx_message(struct sock *sk, struct itls_ctx *ctx, u8 type,
 	struct itls_tx *tx = ctx->tx;
 	int err;
 
-	if (tx->closed || !itls_tx_is_connected(sk))
+	if (tx->closed || !itls_push_is_connected(sk))
 		return -EPIPE;
-	if (!sealed_has_room(&tx->sealed))
+	if (!itls_sealed_has_room(&tx->sealed))
 		return -ENOMEM;
 	err = seal_bytes(sk, ctx, type, bytes, len);
 	if (err)
 		return err;
 	tx->sealed.records++;
-	itls_tx_push(sk, tx);
+	itls_push_sealed(sk, tx);
 	return 0;
 }

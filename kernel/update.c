@@ -138,7 +138,7 @@ void itls_update_answer(struct sock *sk, struct itls_ctx *ctx)
 	if (!tx || !tx->update.due || tx->closed || !itls_tx_is_idle(sk, tx))
 		return;
 	if (!update_tx(sk, ctx))
-		itls_tx_push(sk, tx);
+		itls_push_sealed(sk, tx);
 }
 
 /**
@@ -158,13 +158,13 @@ int itls_update_ask(struct sock *sk, struct itls_ctx *ctx, bool peer)
 
 	if (!tx || !tx->secret.len)
 		return -EOPNOTSUPP;
-	if (tx->closed || !itls_tx_is_connected(sk))
+	if (tx->closed || !itls_push_is_connected(sk))
 		return -EPIPE;
 	tx->update.due = true;
 	tx->update.ask |= peer;
-	if (itls_tx_has_room(tx) && sk_stream_memory_free(sk) &&
+	if (itls_sealed_has_room(&tx->sealed) && sk_stream_memory_free(sk) &&
 	    !update_tx(sk, ctx))
-		itls_tx_push(sk, tx);
+		itls_push_sealed(sk, tx);
 	return 0;
 }
 

@@ -94,7 +94,7 @@ netlink done session alias
 ulp
 proto embryo sockopt connect listen request channel
 tx rx control message update
-frame secret
+frame secret open sealed push
 ctx
 cipher mark block
 record'

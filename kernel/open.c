@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The open record: plaintext that is gathered until the record is sealed,
+ * copied from the caller or referenced in pages of the caller's.
+ *
+ * Process context under the socket lock.
+ */
+#include <linux/scatterlist.h>
+
+#include "itls.h"
+
+void itls_open_reset(struct itls_open *open)
+{
+	while (open->nr)
+		put_page(open->frags[--open->nr].bv_page);
+	open->len = 0;
+}
+
+void itls_open_begin(struct itls_open *open, u8 type)
+{
+	open->type = type;
+	open->limit = open->max;
+	open->start = 0;
+	open->spliced = false;
+	open->in_place = false;
+}
+
+bool itls_open_is_full(const struct itls_open *open)
+{
+	return open->len == open->limit || open->nr == ITLS_OPEN_FRAGS;
+}
+
+/* Takes over the caller's page reference, or drops it when it has one. */
+static void open_add(struct itls_open *open, struct page *page, size_t off,
+		     size_t len)
+{
+	struct bio_vec *last = open->frags + open->nr - 1;
+
+	open->len += len;
+	if (open->nr && last->bv_page == page &&
+	    last->bv_offset + last->bv_len == off) {
+		last->bv_len += len;
+		put_page(page);
+		return;
+	}
+	bvec_set_page(&open->frags[open->nr++], page, len, off);
+	open->in_place = open->in_place && open->nr == 1;
+}
+
+/* Takes back bytes from the end, down to @len. */
+void itls_open_trim(struct itls_open *open, unsigned int len)
+{
+	while (open->len > len) {
+		struct bio_vec *last = &open->frags[open->nr - 1];
+		unsigned int cut = min(last->bv_len, open->len - len);
+
+		open->len -= cut;
+		last->bv_len -= cut;
+		if (!last->bv_len) {
+			put_page(last->bv_page);
+			open->nr--;
+		}
+	}
+}
+
+/*
+ * Begins a record with what becomes most of it, in the block that it is
+ * encrypted in.  Returns bytes or -errno.
+ */
+static int open_copy_block(struct sock *sk, struct itls_open *open, size_t len,
+			   struct iov_iter *from)
+{
+	struct page *page = itls_block_get(sk->sk_allocation);
+
+	if (!page)
+		return -ENOMEM;
+	len = copy_page_from_iter(page, 0, len, from);
+	if (!len) {
+		put_page(page);
+		return -EFAULT;
+	}
+	open_add(open, page, 0, len);
+	open->in_place = true;
+	return len;
+}
+
+/* More of the same; the block has room for a whole record. */
+static int open_copy_in_place(struct itls_open *open, size_t len,
+			      struct iov_iter *from)
+{
+	struct bio_vec *block = open->frags;
+
+	len = copy_page_from_iter(block->bv_page, block->bv_len, len, from);
+	block->bv_len += len;
+	open->len += len;
+	return len ?: -EFAULT;
+}
+
+/* Copies what fits from the caller; returns bytes or -errno. */
+int itls_open_copy(struct sock *sk, struct itls_open *open,
+		     struct iov_iter *from)
+{
+	size_t len = min_t(size_t, iov_iter_count(from), open->limit - open->len);
+	struct page_frag *pfrag = sk_page_frag(sk);
+	int ret;
+
+	if (open->in_place)
+		return open_copy_in_place(open, len, from);
+	if (!open->len && len >= ITLS_BLOCK_MIN) {
+		ret = open_copy_block(sk, open, len, from);
+		if (ret != -ENOMEM)
+			return ret;
+	}
+	if (!sk_page_frag_refill(sk, pfrag))
+		return -ENOMEM;
+	len = min_t(size_t, len, pfrag->size - pfrag->offset);
+	len = copy_page_from_iter(pfrag->page, pfrag->offset, len, from);
+	if (!len)
+		return -EFAULT;
+	get_page(pfrag->page);
+	open_add(open, pfrag->page, pfrag->offset, len);
+	pfrag->offset += len;
+	return len;
+}
+
+/*
+ * Ciphertext lies at the page offset of its source: page by page, as the
+ * crypto API goes, both sides come to an end together.  So a record ends where
+ * its block does, which for those that follow is the end of a page of the
+ * source too.
+ */
+static void open_align(struct itls_open *open, size_t off)
+{
+	unsigned int start = (off - open->len) & ~PAGE_MASK;
+
+	if (start + open->len >= ITLS_BLOCK_SIZE) {
+		open->limit = open->len;
+		return;
+	}
+	open->spliced = true;
+	open->start = start;
+	open->limit = min_t(size_t, open->max, ITLS_BLOCK_SIZE - start);
+}
+
+/* References what fits of the caller's pages; returns bytes or -errno. */
+int itls_open_splice(struct itls_open *open, struct iov_iter *from)
+{
+	struct page *pages[4], **p = pages;
+	ssize_t left, got;
+	size_t off;
+	int i;
+
+	left = min_t(size_t, open->limit - open->len, iov_iter_count(from));
+	got = iov_iter_extract_pages(from, &p, left,
+				     min_t(size_t, ARRAY_SIZE(pages),
+					   ITLS_OPEN_FRAGS - open->nr),
+				     0, &off);
+	if (got <= 0)
+		return got ?: -EIO;
+	if (!open->spliced) {
+		open_align(open, off);
+		left = min_t(size_t, got, open->limit - open->len);
+		iov_iter_revert(from, got - left);
+		got = left;
+	}
+	for (i = 0, left = got; left > 0; i++, off = 0) {
+		size_t len = min_t(size_t, left, PAGE_SIZE - off);
+
+		if (WARN_ON_ONCE(!sendpage_ok(pages[i]))) {
+			iov_iter_revert(from, left);
+			return left < got ? got - left : -EIO;
+		}
+		get_page(pages[i]);
+		open_add(open, pages[i], off, len);
+		left -= len;
+	}
+	return got;
+}
+
+/* Is there a byte free behind the last one of the open record? */
+static bool open_has_tail(struct sock *sk, const struct itls_open *open)
+{
+	const struct bio_vec *last = &open->frags[open->nr - 1];
+	struct page_frag *pfrag = sk_page_frag(sk);
+	size_t end = last->bv_offset + last->bv_len;
+
+	if (open->in_place)
+		return end < ITLS_BLOCK_SIZE;
+	if (last->bv_page != pfrag->page || end != pfrag->offset ||
+	    end == pfrag->size)
+		return false;
+	pfrag->offset++;
+	return true;
+}
+
+/*
+ * Lists the plaintext behind an entry for the additional data.  The type, last
+ * in TLS 1.3, lies behind the text if it can: an entry of its own would cut a
+ * block of the cipher in two, which the crypto API puts together elsewhere.
+ * @inner_type is for such an entry, and must not be on the stack.
+ */
+void itls_open_map(struct sock *sk, struct itls_open *open, bool is_13,
+		   u8 *inner_type, struct scatterlist *sg)
+{
+	bool tail = is_13 && open->nr && open_has_tail(sk, open);
+	struct scatterlist *last = &sg[open->nr];
+	unsigned int i;
+
+	sg_init_table(sg, 1 + open->nr + (is_13 && !tail));
+	for (i = 0; i < open->nr; i++)
+		sg_set_page(&sg[1 + i], open->frags[i].bv_page,
+			    open->frags[i].bv_len, open->frags[i].bv_offset);
+	if (tail) {
+		last->length++;
+		*((u8 *)sg_virt(last) + last->length - 1) = open->type;
+	} else if (is_13) {
+		*inner_type = open->type;
+		sg_set_buf(last + 1, inner_type, 1);
+	}
+}

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Handing sealed records over to TCP, by reference.
+ *
+ * A sealed record goes to TCP whole: the socket's send buffer is asked for
+ * room before a record is begun, and lifted while it is handed over, so TCP
+ * exceeds it by at most one push (ITLS_SEALED_RECORDS).  Only when the kernel
+ * is out of memory does TCP take less; the rest stays in itls_sealed, before
+ * anything newer, and goes with the next call, the next write-space event, a
+ * retry of its own when no such event is to come, or close().  Nothing is ever
+ * encrypted twice.
+ *
+ * Process context under the socket lock, but for itls_push_write_space().
+ */
+#include <linux/workqueue.h>
+
+#include "itls.h"
+
+/*
+ * Bytes by which the send buffer is lifted while a push is under way: more
+ * than its segments can be charged with.  Not "no limit", because TCP bounds
+ * its backlog by the same number, and anybody may look.
+ */
+#define ITLS_PUSH_ROOM		SZ_1M
+/* What TCP refused with nothing under way is offered again after so long. */
+#define ITLS_RETRY_DELAY	msecs_to_jiffies(20)
+
+/* Can TCP still be given something, if only what was accepted before? */
+bool itls_push_is_alive(const struct sock *sk)
+{
+	return !sk->sk_err &&
+	       (1 << sk->sk_state) & (TCPF_ESTABLISHED | TCPF_CLOSE_WAIT);
+}
+
+bool itls_push_is_connected(const struct sock *sk)
+{
+	return itls_push_is_alive(sk) && !(sk->sk_shutdown & SEND_SHUTDOWN);
+}
+
+/* What a push changes on the socket, and puts back. */
+struct push_state {
+	int sndbuf;
+	u8 sndbuf_locked;
+	gfp_t gfp;
+	bool task_frag;
+};
+
+/*
+ * Lifting the send buffer is not enough when memory is short: TCP forces the
+ * charge of a segment only when it may lower the buffer's size, and a size the
+ * user has set it may not.  The page fragment of the running task is not ours
+ * in softirq, should TCP have to copy (a device without scatter-gather).
+ */
+static void push_begin(struct sock *sk, struct itls_tx *tx, gfp_t gfp,
+		       struct push_state *st)
+{
+	st->sndbuf = READ_ONCE(sk->sk_sndbuf);
+	st->sndbuf_locked = sk->sk_userlocks & SOCK_SNDBUF_LOCK;
+	st->gfp = sk->sk_allocation;
+	st->task_frag = sk->sk_use_task_frag;
+	tx->pushing = true;
+	sk->sk_userlocks &= ~SOCK_SNDBUF_LOCK;
+	sk->sk_allocation = gfp;
+	sk->sk_use_task_frag = false;
+}
+
+static int lifted_sndbuf(const struct sock *sk, const struct push_state *st)
+{
+	u32 size = max(st->sndbuf, sk->sk_wmem_queued);
+
+	return min_t(u32, size + ITLS_PUSH_ROOM, INT_MAX);
+}
+
+/* A buffer that TCP has made smaller meanwhile stays so. */
+static void push_end(struct sock *sk, struct itls_tx *tx,
+		     const struct push_state *st)
+{
+	int sndbuf = st->sndbuf;
+
+	if (!st->sndbuf_locked)
+		sndbuf = min(sndbuf, READ_ONCE(sk->sk_sndbuf));
+	WRITE_ONCE(sk->sk_sndbuf, sndbuf);
+	sk->sk_userlocks |= st->sndbuf_locked;
+	sk->sk_allocation = st->gfp;
+	sk->sk_use_task_frag = st->task_frag;
+	tx->refused = tx->sealed.len;
+	tx->pushing = false;
+}
+
+/*
+ * Without this, what was refused when nothing was under way would wait for the
+ * program's next call, while the peer waits for it.
+ */
+static void retry_later(struct sock *sk, struct itls_tx *tx)
+{
+	if (tx->ctx && itls_push_is_connected(sk) &&
+	    tcp_rtx_and_write_queues_empty(sk) &&
+	    queue_delayed_work(system_dfl_wq, &tx->retry, ITLS_RETRY_DELAY))
+		itls_ctx_get(tx->ctx);
+}
+
+/*
+ * Gives what is sealed to TCP.  Never waits.  Records are complete, so
+ * MSG_MORE is not passed on: it would only delay the tail of the last one.
+ * (TCP_CORK, being TCP's own state, still does what it says.)  The error of
+ * the connection stays in sk_err, for the call that reports it.
+ *
+ * Return: 0 when all is gone, -EAGAIN when TCP lacks memory, or the error of
+ * the connection.
+ */
+static int push(struct sock *sk, struct itls_tx *tx, gfp_t gfp)
+{
+	struct itls_sealed *sealed = &tx->sealed;
+	struct push_state st;
+	int ret = 0;
+
+	push_begin(sk, tx, gfp, &st);
+	while (sealed->len) {
+		struct msghdr msg = {
+			.msg_flags = MSG_SPLICE_PAGES | MSG_NO_SHARED_FRAGS |
+				     MSG_DONTWAIT | MSG_NOSIGNAL,
+		};
+
+		ret = itls_push_is_connected(sk) ? 0 : -EPIPE;
+		if (ret)
+			break;
+		WRITE_ONCE(sk->sk_sndbuf, lifted_sndbuf(sk, &st));
+		iov_iter_bvec(&msg.msg_iter, ITER_SOURCE,
+			      &sealed->frags[sealed->first],
+			      sealed->nr - sealed->first, sealed->len);
+		ret = tcp_sendmsg_locked(sk, &msg, sealed->len);
+		if (ret <= 0)
+			break;
+		itls_sealed_advance(sealed, ret);
+	}
+	push_end(sk, tx, &st);
+	if (!sealed->len)
+		return 0;
+	retry_later(sk, tx);
+	return ret ?: -EAGAIN;
+}
+
+/*
+ * In process context the allocation may not fail, so TCP refuses nothing
+ * while its queue is empty, and some acknowledgment brings the next
+ * write-space event.
+ */
+int itls_push_sealed(struct sock *sk, struct itls_tx *tx)
+{
+	gfp_t gfp = sk->sk_allocation;
+
+	if (gfpflags_allow_blocking(gfp) && sk->sk_route_caps & NETIF_F_SG)
+		gfp |= __GFP_NOFAIL;
+	return push(sk, tx, gfp);
+}
+
+/* The direction is freed only when this has ended: see itls_push_cancel(). */
+static void push_retry(struct work_struct *work)
+{
+	struct itls_tx *tx = container_of(to_delayed_work(work), struct itls_tx,
+					  retry);
+	struct itls_ctx *ctx = tx->ctx;
+	struct sock *sk = ctx->sk;
+
+	lock_sock(sk);
+	/* In close() the direction has left the context. */
+	if (ctx->tx == tx && tx->sealed.len)
+		itls_push_sealed(sk, tx);
+	release_sock(sk);
+	itls_ctx_put(ctx);
+}
+
+void itls_push_init(struct itls_tx *tx)
+{
+	INIT_DELAYED_WORK(&tx->retry, push_retry);
+}
+
+/* Process context, and not under the socket lock, which a retry takes. */
+void itls_push_cancel(struct itls_tx *tx)
+{
+	if (tx->ctx && cancel_delayed_work_sync(&tx->retry))
+		itls_ctx_put(tx->ctx);
+}
+
+/**
+ * itls_push_write_space() - send what memory pressure held back
+ * @sk: socket, locked or owned by the softirq that calls
+ * @ctx: its context
+ *
+ * Called by TCP when acknowledgments free memory; softirq, or process
+ * context in the backlog.  Allocations must not sleep here.  A push that is
+ * under way calls back into this: it is left alone.
+ */
+void itls_push_write_space(struct sock *sk, struct itls_ctx *ctx)
+{
+	struct itls_tx *tx = ctx->tx;
+
+	if (tx && !tx->pushing && tx->sealed.len)
+		push(sk, tx, GFP_ATOMIC);
+}
