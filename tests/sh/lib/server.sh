@@ -58,7 +58,7 @@ start_daemon() {
 	${daemon_under[@]+"${daemon_under[@]}"} "$bin/itlsd" -c "$tmp/itlsd.conf" >>"$tmp/itlsd.log" 2>&1 &
 	daemon=$!
 	pids+=("$daemon")
-	until_ok 20 agents_are 1 || { cat "$tmp/itlsd.log"; bail "itlsd did not register"; }
+	until_ok 60 agents_are 1 || { cat "$tmp/itlsd.log"; bail "itlsd did not register"; }
 }
 
 # nginx as Debian ships it, serving $tmp/www; $1 more lines for http { }.
