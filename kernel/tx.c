@@ -355,8 +355,9 @@ static bool flags_are_supported(const struct sock *sk, const struct msghdr *msg)
  *
  * Return: bytes accepted, or -errno: as tcp_sendmsg(), and -EOPNOTSUPP for
  * flags TLS has no meaning for, -EINVAL for a bad control message or for
- * MSG_EOR with MSG_MORE; on a managed socket -EPERM for a record type, and
- * the error its handshake ended with.
+ * MSG_EOR with MSG_MORE; -EIO when a record could not be encrypted and the
+ * direction has ended; on a managed socket -EPERM for a record type, and the
+ * error its handshake ended with.
  */
 int itls_tx_sendmsg(struct sock *sk, struct msghdr *msg, size_t size)
 {
