@@ -22,8 +22,8 @@
 
 #include "itls.h"
 
-/* 2 MiB for each processor: what its cache may hold. */
-#define ITLS_RING_BLOCKS	128
+/* For each processor: what its cache may hold. */
+#define ITLS_RING_BLOCKS	(SZ_2M / ITLS_BLOCK_SIZE)
 #define ITLS_RING_IDLE		(5 * HZ)
 
 struct block_ring {
@@ -76,6 +76,14 @@ static void ring_put(struct block_ring *ring, struct page *page)
 		put_page(old);
 	else
 		queue_delayed_work(system_dfl_wq, &ring_work, ITLS_RING_IDLE);
+}
+
+/* Passes over a block that is still under way. */
+static void ring_skip(struct block_ring *ring)
+{
+	spin_lock(&ring->lock);
+	ring->next = (ring->next + 1) % ITLS_RING_BLOCKS;
+	spin_unlock(&ring->lock);
 }
 
 static unsigned int ring_empty(struct block_ring *ring)
@@ -153,9 +161,13 @@ struct page *itls_block_get(gfp_t gfp)
 
 	if (page)
 		return page;
+	/* The caller can do without, so nobody else's memory is reclaimed. */
+	gfp &= ~__GFP_DIRECT_RECLAIM;
 	page = alloc_pages(gfp | __GFP_COMP | __GFP_NOWARN | __GFP_NORETRY,
 			   ITLS_BLOCK_ORDER);
-	if (page)
+	if (!page)
+		ring_skip(raw_cpu_ptr(rings));
+	else if (!page_is_pfmemalloc(page))
 		ring_put(raw_cpu_ptr(rings), page);
 	return page;
 }

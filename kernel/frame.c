@@ -201,7 +201,7 @@ struct sk_buff *itls_frame_alloc_plain(size_t len)
 	struct sk_buff *skb = NULL;
 	int err;
 
-	if (len > ITLS_PLAIN_LINEAR && len <= ITLS_BLOCK_SIZE)
+	if (len >= ITLS_BLOCK_MIN && len <= ITLS_BLOCK_SIZE)
 		skb = alloc_in_block(len);
 	if (skb)
 		return skb;

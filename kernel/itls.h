@@ -105,8 +105,13 @@ void itls_cipher_forget_info(struct itls_cipher *c);
 /* ---- block.c: page memory for records ---------------------------------- */
 
 /* As much as the longest record holds, in whole pages. */
-#define ITLS_BLOCK_ORDER	get_order(ITLS_PLAIN_MAX)
-#define ITLS_BLOCK_SIZE		(PAGE_SIZE << ITLS_BLOCK_ORDER)
+#define ITLS_BLOCK_SIZE		(PAGE_SIZE > ITLS_PLAIN_MAX ? PAGE_SIZE : ITLS_PLAIN_MAX)
+#define ITLS_BLOCK_ORDER	get_order(ITLS_BLOCK_SIZE)
+/*
+ * Records this long get a block, shorter ones share pages: nobody is charged
+ * for what of a block is empty.
+ */
+#define ITLS_BLOCK_MIN		SZ_8K
 
 struct page *itls_block_get(gfp_t gfp);
 int itls_block_init(void);
@@ -195,6 +200,7 @@ struct itls_rx {
 	struct itls_cipher cipher;
 	struct sk_buff_head plain; /* decrypted, not read yet */
 	size_t plain_len;	/* bytes on it */
+	size_t plain_size;	/* memory it takes */
 	u8 last;		/* byte of the plaintext of the longest record */
 	u8 *stash;		/* start of a record, copied out of TCP's queue */
 	unsigned int stash_len;
@@ -390,9 +396,6 @@ int itls_frame_open(struct sock *sk, struct itls_ctx *ctx,
 		    const struct itls_frame *f, struct sk_buff **skbp);
 
 /* ---- open.c, sealed.c, push.c: records on their way to TCP -------------- */
-
-/* Records this long get a block; shorter ones share pages. */
-#define ITLS_BLOCK_MIN		SZ_8K
 
 void itls_open_begin(struct itls_open *open, u8 type);
 void itls_open_reset(struct itls_open *open);

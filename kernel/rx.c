@@ -346,6 +346,7 @@ static int rx_next(struct sock *sk, struct itls_ctx *ctx)
 		rx_look_for_key_update(sk, rx, skb);
 	rx->burst = 0;
 	rx->plain_len += skb->len;
+	rx->plain_size += skb->truesize;
 	__skb_queue_tail(&rx->plain, skb);
 	return 1;
 }
@@ -509,6 +510,7 @@ static void plain_advance(struct itls_rx *rx, struct sk_buff *skb, u32 n)
 	if (plain_left(skb))
 		return;
 	__skb_unlink(skb, &rx->plain);
+	rx->plain_size -= skb->truesize;
 	consume_skb(skb);
 }
 
@@ -578,7 +580,7 @@ static int rx_read(struct sock *sk, struct itls_ctx *ctx, struct msghdr *msg,
 /*
  * MSG_PEEK: decrypts until there is enough, which may wait and drop the
  * lock, and copies only then.  What is peeked at has left TCP's accounting,
- * so it is no more than the receive buffer would hold.
+ * so it takes no more memory than the receive buffer might.
  */
 static int rx_peek_read(struct sock *sk, struct itls_ctx *ctx,
 			struct msghdr *msg, size_t len, int flags, long *timeo)
@@ -594,7 +596,8 @@ static int rx_peek_read(struct sock *sk, struct itls_ctx *ctx,
 	u8 type = 0;
 	int ret = 1;
 
-	while (ret > 0 && rx->plain_len < want) {
+	while (ret > 0 && rx->plain_len < want &&
+	       rx->plain_size < READ_ONCE(sk->sk_rcvbuf)) {
 		skb = skb_peek_tail(&rx->plain);
 		if (skb && itls_plain(skb)->type != ITLS_TYPE_DATA)
 			break;
@@ -755,6 +758,7 @@ int itls_rx_prefix(struct itls_rx *rx, const void *data, size_t len)
 	itls_plain(skb)->off = 0;
 	itls_plain(skb)->type = ITLS_TYPE_DATA;
 	rx->plain_len += len;
+	rx->plain_size += skb->truesize;
 	__skb_queue_head(&rx->plain, skb);
 	return 0;
 }

@@ -50,8 +50,9 @@ static int install_tx(struct sock *sk, struct itls_ctx *ctx,
 	err = key_is_welcome(ctx, key, true);
 	if (!err && ctx->tx) {
 		swap(ctx->tx->cipher, tx->cipher);
-		/* What ended it was the old key: its last sequence number. */
-		ctx->tx->closed = false;
+		/* What ended it may have been the old key's last number. */
+		if (itls_record_is_exhausted(&tx->cipher.record))
+			ctx->tx->closed = false;
 		itls_stats_add(sk, ITLS_STAT_TX_REKEY, 1);
 	} else if (!err) {
 		err = itls_ctx_install(ctx, tx, NULL);

@@ -62,6 +62,26 @@ int itls_tx_set_max_payload(struct itls_ctx *ctx, u16 max)
 /* ---- sealing ------------------------------------------------------------ */
 
 /*
+ * The text of a record that was being encrypted in place is lost.  When the
+ * sequence numbers are used up nothing was begun, and a new key may go on.
+ */
+static int seal_failed(struct sock *sk, struct itls_tx *tx,
+		       struct itls_open *open, int err)
+{
+	bool lost = open->in_place &&
+		    !itls_record_is_exhausted(&tx->cipher.record);
+
+	if (lost) {
+		itls_open_reset(open);
+		itls_stats_add(sk, ITLS_STAT_TX_LOST, 1);
+		err = -EIO;
+	}
+	if (err != -ENOMEM)
+		tx->closed = true;
+	return err;
+}
+
+/*
  * Encrypts a record and appends it to what is sealed, where there is room for
  * it.  -ENOMEM changes nothing: the ciphertext was never seen, so the same
  * nonce may be used when this is tried again; not so for a record encrypted in
@@ -78,6 +98,7 @@ static int seal(struct sock *sk, struct itls_ctx *ctx, struct itls_open *open)
 	u8 *prefix;
 	int err;
 
+	open->in_place = open->in_place && open->len >= ITLS_BLOCK_MIN;
 	itls_open_map(sk, open, itls_record_is_13(r), &tx->inner_type, src);
 	err = itls_sealed_map(sk, sealed, r, open, &prefix, dst);
 	if (err) {
@@ -88,11 +109,7 @@ static int seal(struct sock *sk, struct itls_ctx *ctx, struct itls_open *open)
 	err = itls_cipher_seal(&tx->cipher, open->type, src, dst, open->len);
 	if (err) {
 		itls_sealed_trim(sealed, mark);
-		if (err == -ENOMEM && open->in_place)
-			err = -EIO;
-		if (err != -ENOMEM)
-			tx->closed = true;
-		return err;
+		return seal_failed(sk, tx, open, err);
 	}
 	sealed->len += itls_record_overhead(r) + open->len;
 	ctx->tx_records++;
