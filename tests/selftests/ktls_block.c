@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Records that begin with a copy and go on with pages, around every limit at
+ * which they are laid out differently: where a record gets a block of its own,
+ * where a page or a block ends, where the text stops half way.  What arrives
+ * must be what was accepted, byte for byte.
+ */
+#define _GNU_SOURCE
+#include "ktls.h"
+
+#include <sys/mman.h>
+#include <sys/sendfile.h>
+
+#define FILE_LEN	(64 * 1024)
+#define COPY_MAX	(REC_MAX + 100)
+#define NR_OF(array)	(sizeof(array) / sizeof(*(array)))
+
+static void set_payload(struct ktls_data *self, uint16_t len)
+{
+	ASSERT_EQ(0, setsockopt(self->fd, SOL_TLS, ITLS_TX_MAX_PAYLOAD_LEN, &len, sizeof(len)));
+}
+
+static void copy_then_pages(struct ktls_data *self, const uint8_t *data, int file, size_t copy,
+			    off_t at, size_t pages)
+{
+	static uint8_t got[COPY_MAX + FILE_LEN];
+	off_t off = at;
+
+	if (copy)
+		ASSERT_EQ((ssize_t)copy, send(self->fd, data, copy, MSG_MORE));
+	ASSERT_EQ((ssize_t)pages, sendfile(self->fd, file, &off, pages));
+	peer_recv_all(&self->peer, got, copy + pages);
+	EXPECT_MEMEQ(data, got, copy);
+	EXPECT_MEMEQ(data + at, got + copy, pages);
+}
+
+TEST_F(ktls, copy_then_pages)
+{
+	static const uint16_t payloads[] = { REC_MAX, REC_MAX - 1, 8192, 100 };
+	static const size_t copies[] = { 0, 1, 16, 250, 4095, 8191, 8192, 12289, REC_MAX - 1,
+					 REC_MAX, COPY_MAX };
+	static const off_t offsets[] = { 0, 1, 16, 4095, 4097 };
+	uint8_t *data = alloc_pattern(FILE_LEN, 0);
+	int file = file_pattern(FILE_LEN);
+	size_t p, c, o;
+
+	INTREE_DIFFERS("has no such payload limit everywhere");
+	for (p = 0; p < NR_OF(payloads); p++) {
+		set_payload(self, payloads[p]);
+		for (c = 0; c < NR_OF(copies); c++)
+			for (o = 0; o < NR_OF(offsets); o++)
+				copy_then_pages(self, data, file, copies[c], offsets[o],
+						p ? 9000 : 40000);
+	}
+	close(file);
+	free(data);
+}
+
+/* Whole pages of a file go as records of whole pages, whatever was sent before. */
+TEST_F(ktls, pages_stay_together)
+{
+	uint8_t *data = alloc_pattern(FILE_LEN, 0);
+	int file = file_pattern(FILE_LEN);
+	static struct peer_record rec;
+	off_t off = 0;
+
+	INTREE_DIFFERS("cuts anywhere");
+	ASSERT_EQ(250, send(self->fd, data, 250, MSG_MORE));
+	ASSERT_EQ(FILE_LEN, sendfile(self->fd, file, &off, FILE_LEN));
+	peer_recv(&self->peer, &rec);
+	EXPECT_EQ(250 + 12288, rec.len);
+	peer_recv(&self->peer, &rec);
+	EXPECT_EQ(REC_MAX, rec.len);
+	EXPECT_MEMEQ(data + 12288, rec.data, REC_MAX);
+	close(file);
+	free(data);
+}
+
+/* Text of which only so much is there; before it, and after it, some that is. */
+static void half_text(struct ktls_data *self, const uint8_t *map, size_t there, size_t before)
+{
+	static uint8_t got[2 * REC_MAX];
+	const uint8_t *text = map + 2 * REC_MAX - there;
+	ssize_t n;
+
+	if (before)
+		ASSERT_EQ((ssize_t)before, send(self->fd, map, before, MSG_MORE));
+	n = send(self->fd, text, REC_MAX, 0);
+	if (n < 0) {
+		ASSERT_EQ(EFAULT, errno);
+		n = 0;
+	}
+	ASSERT_LE(n, (ssize_t)there);
+	ASSERT_EQ(2, send(self->fd, "ok", 2, 0));
+	peer_recv_all(&self->peer, got, before + n + 2);
+	EXPECT_MEMEQ(map, got, before);
+	EXPECT_MEMEQ(text, got + before, n);
+	EXPECT_MEMEQ("ok", got + before + n, 2);
+}
+
+TEST_F(ktls, half_text)
+{
+	static const size_t there[] = { 1, 15, 4096, 8191, 8192, 12000 };
+	static const size_t before[] = { 0, 5, 9000 };
+	uint8_t *map = mmap(NULL, 4 * REC_MAX, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			    -1, 0);
+	size_t t, b;
+
+	ASSERT_NE(MAP_FAILED, (void *)map);
+	fill_pattern(map, 2 * REC_MAX, 0);
+	ASSERT_EQ(0, mprotect(map + 2 * REC_MAX, 2 * REC_MAX, PROT_NONE));
+	for (t = 0; t < NR_OF(there); t++)
+		for (b = 0; b < NR_OF(before); b++)
+			half_text(self, map, there[t], before[b]);
+	munmap(map, 4 * REC_MAX);
+}
+
+/* What a peek decrypts takes no more memory than the receive buffer may. */
+TEST_F(ktls, peek_at_tiny_records)
+{
+	uint8_t got[40], *data = alloc_pattern(sizeof(got), 0);
+	ssize_t n;
+
+	INTREE_DIFFERS("decrypts what it is asked for");
+	sock_set_int(self->fd, SOL_SOCKET, SO_RCVBUF, 1);
+	peer_send_data(&self->peer, data, sizeof(got), 1);
+	arrived(self);
+	n = recv(self->fd, got, sizeof(got), MSG_PEEK | MSG_DONTWAIT);
+	ASSERT_LT(0, n);
+	EXPECT_GT((ssize_t)sizeof(got) / 2, n);
+	expect_data(self, data, sizeof(got));
+	free(data);
+}
