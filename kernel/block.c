@@ -27,7 +27,7 @@
 #define ITLS_RING_IDLE		(5 * HZ)
 
 struct block_ring {
-	spinlock_t lock;
+	spinlock_t lock;	/* all below; never held over an allocation */
 	bool used;		/* since the rings were last looked at */
 	unsigned int next;
 	unsigned int nr;	/* entries that hold a block */

@@ -9,6 +9,9 @@
 
 #include "itls.h"
 
+/* A record that has grown so long by copies is likely to become a long one. */
+#define ITLS_GROWN_MIN		SZ_2K
+
 void itls_open_reset(struct itls_open *open)
 {
 	while (open->nr)
@@ -84,6 +87,23 @@ static int open_copy_block(struct sock *sk, struct itls_open *open, size_t len,
 	return len;
 }
 
+/*
+ * A record that grows by small copies goes on in a block, where it can be
+ * encrypted in place.  What it has so far is in one piece.
+ */
+static void open_move_to_block(struct sock *sk, struct itls_open *open)
+{
+	struct page *page = itls_block_get(sk->sk_allocation);
+	struct bio_vec *frag = open->frags;
+
+	if (!page)
+		return;
+	memcpy(page_address(page), bvec_virt(frag), open->len);
+	put_page(frag->bv_page);
+	bvec_set_page(frag, page, open->len, 0);
+	open->in_place = true;
+}
+
 /* More of the same; the block has room for a whole record. */
 static int open_copy_in_place(struct itls_open *open, size_t len,
 			      struct iov_iter *from)
@@ -98,12 +118,15 @@ static int open_copy_in_place(struct itls_open *open, size_t len,
 
 /* Copies what fits from the caller; returns bytes or -errno. */
 int itls_open_copy(struct sock *sk, struct itls_open *open,
-		     struct iov_iter *from)
+		   struct iov_iter *from)
 {
 	size_t len = min_t(size_t, iov_iter_count(from), open->limit - open->len);
 	struct page_frag *pfrag = sk_page_frag(sk);
 	int ret;
 
+	if (!open->in_place && !open->spliced && open->nr == 1 &&
+	    open->len + len >= ITLS_GROWN_MIN)
+		open_move_to_block(sk, open);
 	if (open->in_place)
 		return open_copy_in_place(open, len, from);
 	if (!open->len && len >= ITLS_BLOCK_MIN) {

@@ -149,6 +149,8 @@ int itls_push_sealed(struct sock *sk, struct itls_tx *tx)
 {
 	gfp_t gfp = sk->sk_allocation;
 
+	if (!tx->sealed.len)
+		return 0;
 	if (gfpflags_allow_blocking(gfp) && sk->sk_route_caps & NETIF_F_SG)
 		gfp |= __GFP_NOFAIL;
 	return push(sk, tx, gfp);

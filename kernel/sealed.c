@@ -145,8 +145,8 @@ static int sealed_map_block(struct sock *sk, struct itls_sealed *sealed,
  * additional data; *@prefix is where its header goes.
  */
 int itls_sealed_map(struct sock *sk, struct itls_sealed *sealed,
-		      const struct itls_record *r, const struct itls_open *open,
-		      u8 **prefix, struct scatterlist *sg)
+		    const struct itls_record *r, const struct itls_open *open,
+		    u8 **prefix, struct scatterlist *sg)
 {
 	size_t prefix_len = itls_record_prefix_len(r);
 	size_t suffix_len = itls_record_suffix_len(r);
