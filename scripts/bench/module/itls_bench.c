@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What scripts/bench cannot learn from outside the kernel: what encryption
+ * alone costs there, what a send() costs without its system call (which User
+ * Mode Linux makes dear), and how much processor time the whole kernel took,
+ * where it is a process. Process context only.
+ */
+#include <crypto/aead.h>
+#include <linux/file.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/net.h>
+#include <linux/perf_event.h>
+#include <linux/proc_fs.h>
+#include <linux/scatterlist.h>
+#include <linux/slab.h>
+#include <linux/socket.h>
+#include <linux/timekeeping.h>
+#include <linux/vmalloc.h>
+
+#include "itls_bench.h"
+
+#define TAG_LEN		16
+#define AAD_LEN		5
+#define RING_ORDER	3	/* a record and its tag */
+#define RING_LEN	8
+#define SOURCE_MAX	(256U << 20)
+#define RECORD_MAX	16384U
+
+static DEFINE_MUTEX(bench_lock);
+
+/* ---- clocks of the process that User Mode Linux is ----------------------- */
+
+#ifdef CONFIG_UML
+static int cycles_fd = -1;
+
+/* System calls of the host: the kernel is an ordinary process of it. */
+static long host_call(long nr, long a, long b, long c, long d, long e)
+{
+	register long r10 asm("r10") = d;
+	register long r8 asm("r8") = e;
+	long ret;
+
+	asm volatile("syscall" : "=a"(ret)
+		     : "a"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8)
+		     : "rcx", "r11", "memory");
+	return ret;
+}
+
+/* The numbers are those of x86-64: clock_gettime, perf_event_open, read, close. */
+static u64 host_cpu_ns(void)
+{
+	struct { s64 sec, nsec; } ts;
+
+	if (host_call(228, 2 /* CLOCK_PROCESS_CPUTIME_ID */, (long)&ts, 0, 0, 0))
+		return 0;
+	return ts.sec * NSEC_PER_SEC + ts.nsec;
+}
+
+static void host_cycles_open(void)
+{
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_HARDWARE,
+		.size = sizeof(attr),
+		.config = PERF_COUNT_HW_CPU_CYCLES,
+	};
+
+	cycles_fd = host_call(298, (long)&attr, 0, -1, -1, 0);
+}
+
+static u64 host_cycles(void)
+{
+	u64 count;
+
+	if (cycles_fd < 0 || host_call(0, cycles_fd, (long)&count, sizeof(count), 0, 0) !=
+	    sizeof(count))
+		return 0;
+	return count;
+}
+
+static void host_cycles_close(void)
+{
+	if (cycles_fd >= 0)
+		host_call(3, cycles_fd, 0, 0, 0, 0);
+}
+#else
+static u64 host_cpu_ns(void)
+{
+	return 0;
+}
+
+static void host_cycles_open(void)
+{
+}
+
+static u64 host_cycles(void)
+{
+	return 0;
+}
+
+static void host_cycles_close(void)
+{
+}
+#endif
+
+static void clock_read(struct itls_bench_clock *c)
+{
+	c->wall_ns = ktime_get_ns();
+	c->cpu_ns = host_cpu_ns();
+	c->cycles = host_cycles();
+}
+
+static void clock_since(struct itls_bench_clock *c)
+{
+	struct itls_bench_clock now;
+
+	clock_read(&now);
+	c->wall_ns = now.wall_ns - c->wall_ns;
+	c->cpu_ns = now.cpu_ns - c->cpu_ns;
+	c->cycles = now.cycles - c->cycles;
+}
+
+static int bench_clock(void __user *arg)
+{
+	struct itls_bench_clock c;
+
+	clock_read(&c);
+	return copy_to_user(arg, &c, sizeof(c)) ? -EFAULT : 0;
+}
+
+/* ---- encryption alone ------------------------------------------------------ */
+
+/* Pages one by one, as the page cache has them. */
+struct source {
+	struct page **pages;
+	unsigned int nr;
+};
+
+static void source_free(struct source *s)
+{
+	while (s->nr)
+		__free_page(s->pages[--s->nr]);
+	kvfree(s->pages);
+}
+
+static int source_alloc(struct source *s, unsigned int len)
+{
+	unsigned int nr = len >> PAGE_SHIFT;
+
+	s->nr = 0;
+	s->pages = kvcalloc(nr, sizeof(*s->pages), GFP_KERNEL);
+	if (!s->pages)
+		return -ENOMEM;
+	for (; s->nr < nr; s->nr++) {
+		s->pages[s->nr] = alloc_page(GFP_KERNEL);
+		if (!s->pages[s->nr]) {
+			source_free(s);
+			return -ENOMEM;
+		}
+		memset(page_address(s->pages[s->nr]), s->nr, PAGE_SIZE);
+	}
+	return 0;
+}
+
+struct ring {
+	struct page *pages[RING_LEN];
+};
+
+static void ring_free(struct ring *r)
+{
+	int i;
+
+	for (i = 0; i < RING_LEN; i++)
+		if (r->pages[i])
+			__free_pages(r->pages[i], RING_ORDER);
+}
+
+static int ring_alloc(struct ring *r)
+{
+	int i;
+
+	memset(r, 0, sizeof(*r));
+	for (i = 0; i < RING_LEN; i++) {
+		r->pages[i] = alloc_pages(GFP_KERNEL | __GFP_COMP, RING_ORDER);
+		if (!r->pages[i]) {
+			ring_free(r);
+			return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
+/* A record as TLS 1.3 has it: additional data, plaintext, a byte of type. */
+static int encrypt_one(struct aead_request *req, struct page **from, unsigned int len,
+		       struct page *to, unsigned int off, u8 *aad)
+{
+	struct scatterlist src[RECORD_MAX / PAGE_SIZE + 2], dst[2];
+	unsigned int i, nr = len >> PAGE_SHIFT;
+	DECLARE_CRYPTO_WAIT(wait);
+	u8 *iv = aad + 16;
+
+	sg_init_table(src, nr + 2);
+	sg_set_buf(&src[0], aad, AAD_LEN);
+	for (i = 0; i < nr; i++)
+		sg_set_page(&src[1 + i], from[i], PAGE_SIZE, 0);
+	sg_set_buf(&src[1 + nr], aad + 8, 1);
+	sg_init_table(dst, 2);
+	sg_set_buf(&dst[0], aad, AAD_LEN);
+	sg_set_page(&dst[1], to, len + 1 + TAG_LEN, off);
+	aead_request_set_callback(req, CRYPTO_TFM_REQ_MAY_SLEEP | CRYPTO_TFM_REQ_MAY_BACKLOG,
+				  crypto_req_done, &wait);
+	aead_request_set_ad(req, AAD_LEN);
+	aead_request_set_crypt(req, src, dst, len + 1, iv);
+	return crypto_wait_req(crypto_aead_encrypt(req), &wait);
+}
+
+static int encrypt_loop(struct aead_request *req, struct itls_bench_aead *a,
+			const struct source *source, const struct ring *ring, u8 *aad)
+{
+	unsigned int step = a->record_len >> PAGE_SHIFT, at = 0, n = 0;
+	u64 end = ktime_get_ns() + a->time_ns;
+	int err = 0;
+
+	a->bytes = 0;
+	clock_read(&a->took);
+	while (!err && ktime_get_ns() < end) {
+		if (at + step > source->nr)
+			at = 0;
+		aad[16]++;
+		err = encrypt_one(req, source->pages + at, a->record_len,
+				  ring->pages[n++ % RING_LEN], a->dst_off, aad);
+		a->bytes += a->record_len;
+		at += step;
+		cond_resched();
+	}
+	clock_since(&a->took);
+	return err;
+}
+
+static int encrypt_all(struct aead_request *req, struct itls_bench_aead *a)
+{
+	u8 *aad = kzalloc(64, GFP_KERNEL);
+	struct source source;
+	struct ring ring;
+	int err = -ENOMEM;
+
+	if (!aad)
+		return err;
+	if (source_alloc(&source, a->buffer_len))
+		goto out_aad;
+	if (ring_alloc(&ring))
+		goto out_source;
+	err = encrypt_loop(req, a, &source, &ring, aad);
+	ring_free(&ring);
+out_source:
+	source_free(&source);
+out_aad:
+	kfree(aad);
+	return err;
+}
+
+static bool aead_is_sane(const struct itls_bench_aead *a)
+{
+	return a->record_len && a->record_len <= RECORD_MAX && !(a->record_len % PAGE_SIZE) &&
+	       a->buffer_len >= a->record_len && a->buffer_len <= SOURCE_MAX &&
+	       a->dst_off < PAGE_SIZE && a->key_len <= 32;
+}
+
+static int aead_with_request(struct crypto_aead *tfm, struct itls_bench_aead *a)
+{
+	static const u8 key[32] = { 1, 2, 3 };
+	struct aead_request *req;
+	int err;
+
+	strscpy(a->driver, crypto_aead_driver_name(tfm), sizeof(a->driver));
+	err = crypto_aead_setkey(tfm, key, a->key_len) ?: crypto_aead_setauthsize(tfm, TAG_LEN);
+	if (err)
+		return err;
+	req = aead_request_alloc(tfm, GFP_KERNEL);
+	if (!req)
+		return -ENOMEM;
+	err = encrypt_all(req, a);
+	aead_request_free(req);
+	return err;
+}
+
+static int bench_aead(void __user *arg)
+{
+	struct crypto_aead *tfm;
+	struct itls_bench_aead a;
+	int err;
+
+	if (copy_from_user(&a, arg, sizeof(a)))
+		return -EFAULT;
+	a.name[sizeof(a.name) - 1] = 0;
+	if (!aead_is_sane(&a))
+		return -EINVAL;
+	tfm = crypto_alloc_aead(a.name, 0, 0);
+	if (IS_ERR(tfm))
+		return PTR_ERR(tfm);
+	err = aead_with_request(tfm, &a);
+	crypto_free_aead(tfm);
+	return err ?: copy_to_user(arg, &a, sizeof(a)) ? -EFAULT : 0;
+}
+
+/* ---- send() without its system call ---------------------------------------- */
+
+static int send_one(struct socket *sock, const struct itls_bench_send *s)
+{
+	struct msghdr msg = { .msg_flags = s->flags };
+	int err;
+
+	err = import_ubuf(ITER_SOURCE, u64_to_user_ptr(s->data), s->len, &msg.msg_iter);
+	return err ?: sock_sendmsg(sock, &msg);
+}
+
+static void send_all(struct socket *sock, struct itls_bench_send *s)
+{
+	u32 n = 0;
+	int ret;
+
+	s->err = 0;
+	s->bytes = 0;
+	while (n < s->count) {
+		ret = send_one(sock, s);
+		if (ret < 0) {
+			s->err = -ret;
+			break;
+		}
+		s->bytes += ret;
+		n++;
+		if (ret < s->len) {
+			s->err = EAGAIN;
+			break;
+		}
+	}
+	s->count = n;
+}
+
+static int bench_send(void __user *arg)
+{
+	struct itls_bench_send s;
+	struct socket *sock;
+	int err;
+
+	if (copy_from_user(&s, arg, sizeof(s)))
+		return -EFAULT;
+	sock = sockfd_lookup(s.fd, &err);
+	if (!sock)
+		return err;
+	send_all(sock, &s);
+	sockfd_put(sock);
+	return copy_to_user(arg, &s, sizeof(s)) ? -EFAULT : 0;
+}
+
+/* ---- the file ----------------------------------------------------------------- */
+
+static long bench_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	void __user *to = (void __user *)arg;
+	int err;
+
+	if (cmd == ITLS_BENCH_CLOCK)
+		return bench_clock(to);
+	if (cmd == ITLS_BENCH_SEND)
+		return bench_send(to);
+	if (cmd != ITLS_BENCH_AEAD)
+		return -ENOTTY;
+	err = mutex_lock_interruptible(&bench_lock);
+	if (err)
+		return err;
+	err = bench_aead(to);
+	mutex_unlock(&bench_lock);
+	return err;
+}
+
+static const struct proc_ops bench_ops = {
+	.proc_ioctl = bench_ioctl,
+	.proc_lseek = noop_llseek,
+};
+
+static int __init bench_init(void)
+{
+	if (!proc_create("itls_bench", 0600, NULL, &bench_ops))
+		return -ENOMEM;
+	host_cycles_open();
+	return 0;
+}
+
+static void __exit bench_exit(void)
+{
+	remove_proc_entry("itls_bench", NULL);
+	host_cycles_close();
+}
+
+module_init(bench_init);
+module_exit(bench_exit);
+MODULE_DESCRIPTION("Clocks and bare operations for measuring itls");
+MODULE_LICENSE("GPL");
