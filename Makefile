@@ -16,6 +16,7 @@ help:
 	@echo 'module      itls.ko for the running kernel, or for KDIR=FOLDER'
 	@echo 'userspace   itlsd, itlsctl and libitls, into $$(O)/bin (O=$(O))'
 	@echo 'tests       unit tests and the TAP suite, into $$(O)/unit and $$(O)/selftests'
+	@echo 'bench       the load tool of scripts/bench, into $$(O)/bench/bin'
 	@echo 'install     all of it (DESTDIR=, PREFIX=$(PREFIX))'
 	@echo 'check       style, static checks, layering: scripts/check.sh'
 	@echo 'test        everything, in virtual machines too: scripts/test'
@@ -36,6 +37,9 @@ unit:
 selftests:
 	$(MAKE) -C tests/selftests O=$(out)/selftests
 
+bench:
+	$(MAKE) -C scripts/bench/load O=$(out)/bench/bin
+
 tests: unit selftests
 
 install: all
@@ -52,4 +56,4 @@ clean:
 	rm -rf $(O)
 	test ! -e $(KDIR)/Makefile || $(MAKE) -C $(KDIR) M=$(CURDIR) clean
 
-.PHONY: all help module userspace unit selftests tests install check test clean
+.PHONY: all help module userspace unit selftests tests bench install check test clean

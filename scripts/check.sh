@@ -54,7 +54,8 @@ check_checkpatch() {
 	# compat.h names parts of parameter lists; record.h makes u8 for userspace.
 	checkpatch_run 100 "$ignore_kernel,COMPLEX_MACRO,SPACING,PREFER_KERNEL_TYPES" \
 		kernel/compat.h kernel/record.h
-	checkpatch_run 120 "$ignore_kernel,$ignore_user" 'userspace/*.[ch]' 'tests/*.[ch]'
+	checkpatch_run 120 "$ignore_kernel,$ignore_user" 'userspace/*.[ch]' 'tests/*.[ch]' \
+		'scripts/bench/*.[ch]'
 }
 
 ignore_kernel=ALLOC_WITH_SIZEOF,CONSTANT_COMPARISON,MACRO_ARG_REUSE,FILE_PATH_CHANGES,LINUX_VERSION_CODE,SPLIT_STRING,CONST_STRUCT,EMBEDDED_FILENAME

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What connections with keys cost while nothing happens on them: the memory
+ * that is neither free nor page cache, before and after they are opened. Both
+ * ends are here, so what plain TCP takes has to be subtracted; only one end
+ * has keys. In a process of its own, which takes everything with it.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "load.h"
+
+#define RECORD	16384
+
+static uint64_t meminfo(const char *text, const char *name)
+{
+	const char *at = strstr(text, name);
+
+	return at ? strtoull(at + strlen(name), NULL, 10) * 1024 : 0;
+}
+
+/* Memory freed after a grace period needs some time to be so. */
+static void memory_read(uint64_t *used, uint64_t *slab)
+{
+	char text[8192];
+	FILE *f;
+	size_t n;
+
+	sleep(1);
+	f = fopen("/proc/meminfo", "r");
+	n = f ? fread(text, 1, sizeof(text) - 1, f) : 0;
+	if (!n)
+		die("/proc/meminfo: %s", strerror(errno));
+	fclose(f);
+	text[n] = 0;
+	*slab = meminfo(text, "Slab:");
+	*used = meminfo(text, "MemTotal:") - meminfo(text, "MemFree:") -
+		meminfo(text, "\nBuffers:") - meminfo(text, "\nCached:");
+}
+
+/* A record each way, read to the end. */
+static void exchange(const struct options *o, enum variant v, struct conn *c, int wire,
+		     off_t record)
+{
+	static char data[RECORD];
+	off_t at = 0;
+
+	if (send(c->server, data, sizeof(data), 0) != sizeof(data))
+		die("send through %s: %s", variant_name(v), strerror(errno));
+	while (conn_drain(c))
+		;
+	if (o->used && sendfile(c->client, wire, &at, record) != record)
+		die("sendfile: %s", strerror(errno));
+	if (recv(c->server, data, sizeof(data), MSG_WAITALL) != sizeof(data))
+		die("recv through %s: %s", variant_name(v), strerror(errno));
+}
+
+static void measure(const struct options *o, enum variant v, unsigned int nr, struct result *r)
+{
+	int wire = wire_open(o, v);
+	off_t record = lseek(wire, 0, SEEK_END) / ((64 << 20) / RECORD);
+	uint64_t used, slab;
+	struct conn *conns;
+	unsigned int i;
+
+	conns_close(conns_open(1, false), 1);
+	memory_read(&used, &slab);
+	conns = conns_open(nr, false);
+	for (i = 0; i < nr; i++) {
+		conn_keys(o, v, conns[i].server, true, true);
+		if (o->used)
+			exchange(o, v, &conns[i], wire, record);
+	}
+	memory_read(&r->mem, &r->slab);
+	r->mem -= used;
+	r->slab -= slab;
+}
+
+void idle_run(const struct options *o, enum variant v, unsigned int nr, struct result *r)
+{
+	struct result *shared = mmap(NULL, sizeof(*r), PROT_READ | PROT_WRITE,
+				     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int status;
+	pid_t pid;
+
+	if (shared == MAP_FAILED)
+		die("mmap: %s", strerror(errno));
+	pid = fork();
+	if (!pid) {
+		measure(o, v, nr, shared);
+		_exit(0);
+	}
+	if (waitpid(pid, &status, 0) != pid || status)
+		die("%u idle connections: not measured", nr);
+	*r = *shared;
+	munmap(shared, sizeof(*r));
+}
