@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# Lines of measurements to one JSON file and to tables.
+
+# report_json RESULTS CLOCK: measurements, rows and verdicts in one object.
+report_json() {
+	jq -s "$(cat "$bench/summary.jq") rows" "$1" >"$1.rows" &&
+		jq --arg clock "$2" -f "$bench/targets.jq" "$1.rows" >"$1.targets" || return 1
+	jq -n --slurpfile measurements "$1" --slurpfile rows "$1.rows" --arg clock "$2" \
+		--slurpfile targets "$1.targets" \
+		--arg cpu "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" \
+		--arg host "$(uname -r)" --arg date "$(date -u +%Y-%m-%dT%H:%MZ)" \
+		--arg source "$(git -C "$top" describe --always --dirty 2>/dev/null)" '
+		{ machine: { cpu: $cpu, host_kernel: $host }, date: $date, itls: $source,
+		  clock: $clock, targets: $targets[0], rows: $rows[0], measurements: $measurements }'
+	rm -f "$1.rows" "$1.targets"
+}
+
+# A table of tab-separated lines, the first its heads; all columns but one are numbers.
+report_columns() {
+	awk -F'\t' -v left="$1" '
+		{ for (i = 1; i <= NF; i++) { cell[NR, i] = $i; if (length($i) > width[i]) width[i] = length($i) }
+		  if (NF > most) most = NF }
+		END { for (r = 1; r <= NR; r++) { line = ""
+			for (i = 1; i <= most; i++)
+				line = line sprintf("%" (i <= left ? "-" : "") width[i] "s  ", cell[r, i])
+			sub(/ +$/, "", line); print line } }'
+}
+
+# ns per byte with the middle half of the rounds; what the ratio is of is in the head.
+report_rows() {
+	jq -r --arg clock "$2" '
+		def n(d): if . == null then "-" else
+			(. * pow(10; d) | round) as $x | ($x / pow(10; d) | tostring) end;
+		def digits: if .unit == "ns/B" then 3 else 0 end;
+		def cell(d): if . == null then "-" else (.median | n(d)) +
+			" [" + (.q1 | n(d)) + " " + (.q3 | n(d)) + "]" end;
+		def ratio: if . == null then "-" else (.median | n(2)) +
+			" [" + (.q1 | n(2)) + " " + (.q3 | n(2)) + "]" end;
+		["kernel", "scenario", "conns", "unit", "plain", "tls", "itls", "AES alone",
+		 "tls/itls", "itls/floor", "wall tls/itls"],
+		(.rows[] | digits as $d | .[$clock] as $s | [.kernel, .scenario, .conns, .unit,
+		 ($s.variants.plain | cell($d)), ($s.variants.tls | cell($d)),
+		 ($s.variants.itls | cell($d)), ($s.variants.aead | cell($d)),
+		 ($s.gain | ratio), ($s.floor | ratio), (.wall.gain | ratio)]) | @tsv' "$1" |
+		report_columns 4
+}
+
+report_targets() {
+	jq -r '["kernel", "", "target", "wanted", "measured", "met"],
+		(.targets // [] | .[] | [.kernel, .id, .what, (if .at_most then "<= " else ">= " end) +
+		 (.want | tostring), (.measured * 100 | round / 100), if .met then "yes" else "NO" end]) |
+		@tsv' "$1" | report_columns 3
+}
+
+report_failures() {
+	jq -r '.rows[] | select(.failed > 0) |
+		"\(.kernel) \(.scenario): \(.failed) transfers failed"' "$1"
+}
+
+report_all_met() { jq -e '.targets | length > 0 and all(.met)' "$1" >/dev/null; }

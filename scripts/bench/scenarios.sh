@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# The scenarios, one a line: a name, then options of the load tool; @ is the folder
+# with the files. A further kind of scenario gets a function here, and a branch in
+# scripts/bench/guest when it is not the load tool that runs it.
+
+scenario() { printf '%s %s\n' "$1" "$2"; }
+
+file='--file @/file'
+wire='--wire @/wire'
+
+# What the targets speak of; names that targets.jq knows.
+scenarios_targets() {
+	local size
+	scenario tx/sendfile/1M "--op sendfile $file --variants plain,tls,itls,aead"
+	scenario tx/send/1M "--op send --size 1M"
+	scenario tx/send/16K "--op ksend --size 16K"
+	for size in 64 256 1K; do
+		scenario "tx/send/$size" "--op ksend --size $size"
+		scenario "tx/send/$size/more" "--op ksend --size $size --more"
+		scenario "tx/send/$size/cork" "--op ksend --size $size --cork"
+	done
+	scenario rx/recv/256K "--rx --op recv --size 256K $wire"
+	scenario rx/splice/null "--rx --op splice --size 256K $wire"
+	scenario rx/splice/file "--rx --op splice --size 256K $wire --to @/to"
+	scenario idle/fresh "--op idle --conns 10000 $wire"
+	scenario idle/used "--op idle --conns 10000 --used $wire"
+	scenario crowd/sendfile "--op sendfile --size 64K --burst 64K --conns 64,10000 $file"
+}
+
+# Everything else: sizes, versions, ciphers, connections, system calls, cold pages.
+scenarios_more() {
+	local size tls cipher
+	for size in 4K 64K 256K; do
+		scenario "tx/send/$size" "--op ksend --size $size"
+	done
+	for size in 64 1K 16K; do
+		scenario "tx/send/$size/syscall" "--op send --size $size"
+	done
+	for size in 16K 64K 256K; do
+		scenario "tx/sendfile/$size" "--op sendfile --size $size $file"
+	done
+	scenario tx/sendfile/1M/cold "--op sendfile --cold --file @/disk/cold"
+	scenario tx/splice/1M "--op splice $file"
+	for tls in 1.2 1.3; do
+		for cipher in aes128 aes256 chacha; do
+			scenario "tx/sendfile/1M/$tls-$cipher" \
+				"--op sendfile --tls $tls --cipher $cipher --conns 1,4,64 $file"
+			scenario "rx/recv/256K/$tls-$cipher" \
+				"--rx --op recv --size 256K --tls $tls --cipher $cipher --conns 1,4,64 $wire"
+		done
+	done
+	for size in 4K 16K 64K 1M; do
+		scenario "rx/recv/$size" "--rx --op recv --size $size $wire"
+	done
+}
+
+# scenarios_list quick|all [PATTERN]: those whose name matches, by glob or in part.
+scenarios_list() {
+	local what=$1 pattern=${2-}
+	{
+		scenarios_targets
+		[ "$what" = quick ] || scenarios_more
+	} | while read -r name args; do
+		# shellcheck disable=SC2053	# a pattern
+		[[ -z $pattern || $name == $pattern || $name == *"$pattern"* ]] &&
+			echo "$name $args"
+	done
+	return 0
+}

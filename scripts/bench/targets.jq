@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-2.0
+# Rows (see summary.jq) to verdicts: what the module is meant to reach. $clock is
+# "cpu" or "wall". What was not measured has no verdict.
+
+def row(s; n): map(select(.scenario == s and (n == null or .conns == n))) | first;
+
+def verdict(id; what; measured; want; at_most):
+	if measured == null then empty else
+	{ id: id, what: what, measured: measured, want: want, at_most: at_most,
+	  met: (if at_most then measured <= want else measured >= want end) } end;
+
+def gain(id; what; s; want): (row(s; null)[$clock].gain.median) as $m |
+	verdict(id; what; $m; want; false);
+
+def inverse: if . == null or . == 0 then null else 1 / . end;
+
+# Throughput with many connections, of that with few.
+def crowd(v): (row("crowd/sendfile"; 64)[$clock].variants[v].median) as $few |
+	(row("crowd/sendfile"; 10000)[$clock].variants[v].median) as $many |
+	if $few == null or $many == null then null else $few / $many end;
+
+def small(how; suffix): (["64", "64 B"], ["256", "256 B"], ["1K", "1 KiB"]) as [$size, $text] |
+	gain("2"; "send() of \($text)\(how), in-tree/itls"; "tx/send/\($size)\(suffix)"; 1.0);
+
+def verdicts($kernel):
+	gain("1"; "sendfile of a 64 MiB file, in-tree/itls"; "tx/sendfile/1M";
+		if $kernel | startswith("6.12") then 1.3 else 1.2 end),
+	verdict("1"; "the same, itls/(plain + AES-GCM alone)";
+		row("tx/sendfile/1M"; null)[$clock].floor.median; 1.25; true),
+	gain("2"; "send() of 16 KiB, in-tree/itls"; "tx/send/16K"; 1.2),
+	gain("2"; "send() of 1 MiB, in-tree/itls"; "tx/send/1M"; 1.2),
+	small(", MSG_MORE"; "/more"), small(", TCP_CORK"; "/cork"), small(""; ""),
+	gain("3"; "recv() of 256 KiB, in-tree/itls"; "rx/recv/256K"; 1.2),
+	gain("3"; "splice() to a pipe, in-tree/itls"; "rx/splice/null"; 1.5),
+	gain("3"; "splice() to a file, in-tree/itls"; "rx/splice/file"; 1.5),
+	verdict("6"; "memory of an idle connection, itls/in-tree";
+		(row("idle/fresh"; null).cpu.gain.median | inverse); 0.5; true),
+	verdict("6"; "the same after a record each way, itls/in-tree";
+		(row("idle/used"; null).cpu.gain.median | inverse); 0.5; true),
+	verdict("7"; "throughput of 10,000 connections, of that of 64"; crowd("itls"); 0.9; false),
+	verdict("7"; "connections of 10,000 that failed";
+		row("crowd/sendfile"; 10000).failed; 0; true);
+
+group_by(.kernel) | map(.[0].kernel as $kernel | [verdicts($kernel)] | map(.kernel = $kernel)) | add
