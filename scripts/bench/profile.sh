@@ -44,7 +44,7 @@ profile_run() {
 	packages_need linux-perf
 	scenarios_list all "$profile" | awk -v name="$profile" '$1 == name' |
 		sed -e 's/--variants [^ ]*//' -e 's/--conns [^ ]*,/--conns /' \
-		-e "s/\$/ --variants $variant --rounds 1 --time $(((seconds + 4) * 1000))/" >"$work/plan"
+		-e 's,--rounds [0-9]*,,' -e "s/\$/ --variants $variant --rounds 1 --time $(((seconds + 4) * 1000))/" >"$work/plan"
 	[ -s "$work/plan" ] || die "no scenario '$profile': see --list"
 	mkdir -p "$dir"
 	say "building for $kernel"

@@ -14,17 +14,17 @@ scenarios_targets() {
 	local size
 	scenario tx/sendfile/1M "--op sendfile $file --variants plain,tls,itls,aead"
 	scenario tx/send/1M "--op send --size 1M"
-	scenario tx/send/16K "--op ksend --size 16K"
+	scenario tx/send/16K "--op send --size 16K"
 	for size in 64 256 1K; do
-		scenario "tx/send/$size" "--op ksend --size $size"
-		scenario "tx/send/$size/more" "--op ksend --size $size --more"
-		scenario "tx/send/$size/cork" "--op ksend --size $size --cork"
+		scenario "tx/send/$size" "--op send --size $size"
+		scenario "tx/send/$size/more" "--op send --size $size --more"
+		scenario "tx/send/$size/cork" "--op send --size $size --cork"
 	done
 	scenario rx/recv/256K "--rx --op recv --size 256K $wire"
 	scenario rx/splice/null "--rx --op splice --size 256K $wire"
 	scenario rx/splice/file "--rx --op splice --size 256K $wire --to @/to"
-	scenario idle/fresh "--op idle --conns 10000 $wire"
-	scenario idle/used "--op idle --conns 10000 --used $wire"
+	scenario idle/fresh "--op idle --conns 10000 --rounds 3 $wire"
+	scenario idle/used "--op idle --conns 10000 --rounds 3 --used $wire"
 	scenario crowd/sendfile "--op sendfile --size 64K --burst 64K --conns 64,10000 $file"
 }
 
@@ -32,16 +32,18 @@ scenarios_targets() {
 scenarios_more() {
 	local size tls cipher
 	for size in 4K 64K 256K; do
-		scenario "tx/send/$size" "--op ksend --size $size"
+		scenario "tx/send/$size" "--op send --size $size"
 	done
-	for size in 64 1K 16K; do
-		scenario "tx/send/$size/syscall" "--op send --size $size"
+	# real system calls, which User Mode Linux makes dear
+	for size in 64 1K 16K 1M; do
+		scenario "tx/send/$size/syscall" "--op send --size $size --syscalls"
 	done
+	scenario tx/sendfile/1M/syscall "--op sendfile $file --syscalls"
 	for size in 16K 64K 256K; do
 		scenario "tx/sendfile/$size" "--op sendfile --size $size $file"
 	done
 	scenario tx/sendfile/1M/cold "--op sendfile --cold --file @/disk/cold"
-	scenario tx/splice/1M "--op splice $file"
+	scenario tx/splice/1M "--op splice $file --syscalls"
 	for tls in 1.2 1.3; do
 		for cipher in aes128 aes256 chacha; do
 			scenario "tx/sendfile/1M/$tls-$cipher" \

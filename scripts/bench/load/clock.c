@@ -14,7 +14,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../module/itls_bench.h"
 #include "load.h"
 
 static int module_fd = -1, cycles_fd = -1;

@@ -15,13 +15,15 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "../module/itls_bench.h"
+
 #define VARIANTS_MAX	4
 #define COUNTS_MAX	4
 
 /* Who encrypts. "aead": the kernel's cipher alone, without any socket. */
 enum variant { PLAIN, TLS, ITLS, AEAD };
 
-enum op { OP_SEND, OP_KSEND, OP_SENDFILE, OP_SPLICE, OP_RECV, OP_IDLE };
+enum op { OP_SEND, OP_SENDFILE, OP_SPLICE, OP_RECV, OP_IDLE };
 
 struct options {
 	const char *name, *kernel;	/* labels of the results */
@@ -35,6 +37,7 @@ struct options {
 	int nr_counts;
 	uint16_t version, cipher;
 	bool more, cork, nagle, cold, used;
+	bool syscalls;			/* real ones, not rows of steps in the module */
 	const char *file;		/* source of sendfile and splice */
 	const char *wire;		/* prefix of recorded streams: see rx.c */
 	const char *to;			/* where splice from a socket ends */
@@ -59,6 +62,10 @@ void clock_start(struct result *r);
 void clock_stop(struct result *r);
 /* The kernel module's file, or an end with an explanation. */
 int bench_fd(void);
+
+/* step.c */
+void steps_do(const struct options *o, struct itls_bench_step *steps, unsigned int nr);
+bool step_failed(const struct itls_bench_step *s);
 
 /* conn.c */
 struct conn {

@@ -19,8 +19,8 @@ static const char usage[] =
 	"\n"
 	"  --name TEXT, --kernel TEXT   labels\n"
 	"  --variants LIST     of plain, tls, itls, aead (default plain,tls,itls)\n"
-	"  --op OP             send, ksend (without the system call), sendfile, splice;\n"
-	"                      recv, splice with --rx; idle\n"
+	"  --op OP             send, sendfile, splice; recv, splice with --rx; idle\n"
+	"  --syscalls          with system calls, not by the module itls_bench\n"
 	"  --rx                measure receiving instead of sending\n"
 	"  --size BYTES        of each call (default 1 MiB)\n"
 	"  --burst BYTES       on one connection in turn (default at least 256 calls' or 256 KiB)\n"
@@ -54,7 +54,7 @@ static const struct {
 	const char *name;
 	enum op op;
 } ops[] = {
-	{ "send", OP_SEND }, { "ksend", OP_KSEND }, { "sendfile", OP_SENDFILE },
+	{ "send", OP_SEND }, { "sendfile", OP_SENDFILE },
 	{ "splice", OP_SPLICE }, { "recv", OP_RECV }, { "idle", OP_IDLE },
 };
 
@@ -119,7 +119,8 @@ static uint16_t parse_version(const char *text)
 
 enum {
 	O_NAME = 1, O_KERNEL, O_VARIANTS, O_OP, O_RX, O_SIZE, O_BURST, O_CONNS, O_TLS, O_CIPHER,
-	O_MORE, O_CORK, O_NAGLE, O_FILE, O_COLD, O_WIRE, O_TO, O_USED, O_ROUNDS, O_TIME, O_HELP,
+	O_MORE, O_CORK, O_NAGLE, O_FILE, O_COLD, O_WIRE, O_TO, O_USED, O_ROUNDS, O_TIME, O_SYSCALLS,
+	O_HELP,
 };
 
 static const struct option long_options[] = {
@@ -129,7 +130,8 @@ static const struct option long_options[] = {
 	{ "tls", 1, NULL, O_TLS }, { "cipher", 1, NULL, O_CIPHER }, { "more", 0, NULL, O_MORE },
 	{ "cork", 0, NULL, O_CORK }, { "nagle", 0, NULL, O_NAGLE }, { "file", 1, NULL, O_FILE },
 	{ "cold", 0, NULL, O_COLD }, { "wire", 1, NULL, O_WIRE }, { "to", 1, NULL, O_TO },
-	{ "used", 0, NULL, O_USED }, { "rounds", 1, NULL, O_ROUNDS },
+	{ "used", 0, NULL, O_USED }, { "syscalls", 0, NULL, O_SYSCALLS },
+	{ "rounds", 1, NULL, O_ROUNDS },
 	{ "time", 1, NULL, O_TIME }, { "help", 0, NULL, O_HELP }, { NULL, 0, NULL, 0 },
 };
 
@@ -153,6 +155,9 @@ static void parse_flag(struct options *o, int c)
 		break;
 	case O_USED:
 		o->used = true;
+		break;
+	case O_SYSCALLS:
+		o->syscalls = true;
 		break;
 	case O_HELP:
 		fputs(usage, stdout);
@@ -213,14 +218,14 @@ static void parse_one(struct options *o, int c)
 	}
 }
 
-/* Small calls in bursts of 256, larger ones in bursts of 256 KiB, and whole calls. */
+/* Small calls in bursts of 256, larger ones of 256 KiB, and whole calls; streams by MiB. */
 static void complete(struct options *o)
 {
 	if (!o->burst)
-		o->burst = o->size < 1024 ? 256 * o->size : 256 << 10;
+		o->burst = o->rx ? 1 << 20 : o->size < 1024 ? 256 * o->size : 256 << 10;
 	if (o->burst < o->size)
 		o->burst = o->size;
-	o->burst -= o->burst % o->size;
+	o->burst -= o->rx ? 0 : o->burst % o->size;
 	if (!o->file && !o->rx && (o->op == OP_SENDFILE || o->op == OP_SPLICE))
 		die("--file is missing");
 	if (!o->wire && (o->rx || o->op == OP_IDLE))
@@ -245,7 +250,8 @@ static void print_result(const struct options *o, int round, enum variant v, uns
 	       o->rx ? "rx" : "tx", op_name(o->op), o->size, o->burst, nr);
 	printf("\"tls\":\"%s\",\"cipher\":\"%s\",", o->version == TLS_1_3_VERSION ? "1.3" : "1.2",
 	       cipher_name(o->cipher));
-	printf("\"more\":%d,\"cork\":%d,\"cold\":%d,", o->more, o->cork, o->cold);
+	printf("\"more\":%d,\"cork\":%d,\"cold\":%d,\"syscalls\":%d,", o->more, o->cork,
+	       o->cold, o->syscalls);
 	printf("\"bytes\":%llu,\"wall_ns\":%llu,\"cpu_ns\":%llu,\"cycles\":%llu,",
 	       (unsigned long long)r->bytes, (unsigned long long)r->wall_ns,
 	       (unsigned long long)r->cpu_ns, (unsigned long long)r->cycles);

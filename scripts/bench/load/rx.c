@@ -98,80 +98,41 @@ static void prepare(const struct options *o)
 		die("pipe: %s", strerror(errno));
 }
 
-static void note_error(struct conn *c, ssize_t n)
-{
-	if (!n || errno != EAGAIN)
-		c->failed = true;
-}
-
-static size_t read_copy(const struct options *o, struct conn *c)
-{
-	size_t done = 0;
-	ssize_t n;
-
-	do {
-		n = recv(c->server, buffer, o->size, MSG_DONTWAIT);
-		if (n <= 0) {
-			note_error(c, n);
-			break;
-		}
-		done += n;
-	} while ((size_t)n == o->size);
-	return done;
-}
-
-static void pipe_empty(size_t len)
-{
-	static loff_t at;
-	loff_t *where = lseek(to_fd, 0, SEEK_END) < 0 ? NULL : &at;
-	ssize_t n;
-
-	if (at >= STREAM_LEN)
-		at = 0;
-	for (; len; len -= n) {
-		n = splice(pipe_fd[0], NULL, to_fd, where, len, SPLICE_F_MOVE);
-		if (n <= 0)
-			die("splice from the pipe: %s", strerror(errno));
-	}
-}
-
-/* The pipe is emptied when the socket is, or when it is full. */
-static size_t read_splice(const struct options *o, struct conn *c)
-{
-	size_t done = 0, held = 0;
-	ssize_t n;
-
-	for (;;) {
-		n = splice(c->server, NULL, pipe_fd[1], NULL, o->size,
-			   SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-		if (n <= 0 && !held)
-			break;
-		if (n <= 0) {
-			pipe_empty(held);
-			held = 0;
-			continue;
-		}
-		held += n;
-		done += n;
-	}
-	note_error(c, n);
-	return done;
-}
-
 /* ---- playing --------------------------------------------------------------- */
 
-static size_t feed(struct player *p, struct conn *c)
+/* A piece of the stream into one end, and all that is there out of the other. */
+static void add_visit(const struct player *p, struct conn *c, struct itls_bench_step *s)
 {
+	const struct options *o = p->o;
 	size_t left = p->share - c->at;
-	ssize_t n;
 
-	if (!left)
-		return 0;
-	n = sendfile(c->client, p->wire, &c->at, left < p->o->burst ? left : p->o->burst);
-	if (n > 0)
-		return n;
-	note_error(c, n);
-	return 0;
+	memset(s, 0, 2 * sizeof(*s));
+	s[0].op = ITLS_BENCH_SENDFILE;
+	s[0].fd = c->client;
+	s[0].other = p->wire;
+	s[0].len = left < o->burst ? left : o->burst;
+	s[0].at = (uintptr_t)&c->at;
+	s[1].op = o->op == OP_SPLICE ? ITLS_BENCH_SPLICE : ITLS_BENCH_RECV;
+	s[1].fd = c->server;
+	s[1].other = pipe_fd[1];
+	s[1].out = pipe_fd[0];
+	s[1].file = to_fd;
+	s[1].data = (uintptr_t)buffer;
+	s[1].len = o->size;
+}
+
+static size_t visit(struct player *p, unsigned int i)
+{
+	struct conn *c = &p->conns[i];
+	struct itls_bench_step s[2];
+	unsigned int first;
+
+	add_visit(p, c, s);
+	first = !s[0].len;
+	steps_do(p->o, s + first, 2 - first);
+	c->failed |= step_failed(&s[1]) || (!first && step_failed(&s[0]));
+	p->got[i] += s[1].bytes;
+	return s[0].bytes + s[1].bytes;
 }
 
 static bool is_done(const struct player *p, unsigned int i)
@@ -184,19 +145,11 @@ static bool play_round(struct player *p, unsigned int nr, unsigned int *done)
 {
 	bool moved = false;
 	unsigned int i;
-	size_t n;
 
 	*done = 0;
 	for (i = 0; i < nr; i++) {
-		struct conn *c = &p->conns[i];
-
-		if (!is_done(p, i)) {
-			n = feed(p, c);
-			moved |= n;
-			n = p->o->op == OP_SPLICE ? read_splice(p->o, c) : read_copy(p->o, c);
-			moved |= n;
-			p->got[i] += n;
-		}
+		if (!is_done(p, i))
+			moved |= visit(p, i);
 		*done += is_done(p, i);
 	}
 	return moved;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Sending: bursts on each connection in turn, never waiting, and what arrived
+ * Sending: a burst on each connection in turn, never waiting, and what arrived
  * at the other end thrown away WINDOW connections later. So that many have data
  * under way, but never more than some megabytes: with 10,000 connections it
  * shall be their number that is measured, not a queue larger than all caches.
@@ -13,18 +13,16 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/sendfile.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "../module/itls_bench.h"
 #include "load.h"
 
 #define WINDOW		64
-/* Looking at the clock is a system call: not each time. */
-#define LOOK_EVERY	8
+/* Turns in a row; after each row a look at the clock. */
+#define TURNS		8
+/* At most: two sends of a burst, and the other end. */
+#define STEPS		3
 #define BUFFER		1048576
 
 /* Connections of each variant, opened when first used, kept for all rounds. */
@@ -32,17 +30,6 @@ static struct conn *opened[VARIANTS_MAX];
 static unsigned int nr_opened;
 static char *buffer;
 static int file_fd = -1, pipe_fd[2];
-static off_t file_len;
-
-static void file_open(const struct options *o)
-{
-	struct stat st;
-
-	file_fd = open(o->file, O_RDONLY | O_CLOEXEC);
-	if (file_fd < 0 || fstat(file_fd, &st))
-		die("%s: %s", o->file, strerror(errno));
-	file_len = st.st_size;
-}
 
 void tx_prepare(const struct options *o)
 {
@@ -55,8 +42,10 @@ void tx_prepare(const struct options *o)
 	if (!buffer)
 		die("no memory");
 	memset(buffer, 'x', BUFFER);
-	if (o->op == OP_SENDFILE || o->op == OP_SPLICE)
-		file_open(o);
+	if (o->file)
+		file_fd = open(o->file, O_RDONLY | O_CLOEXEC);
+	if (o->file && file_fd < 0)
+		die("%s: %s", o->file, strerror(errno));
 	if (o->op == OP_SPLICE && (pipe2(pipe_fd, O_CLOEXEC | O_NONBLOCK) ||
 				   fcntl(pipe_fd[0], F_SETPIPE_SZ, 1 << 20) < 0))
 		die("pipe: %s", strerror(errno));
@@ -76,158 +65,183 @@ static struct conn *conns_of(const struct options *o, enum variant v)
 	return opened[v];
 }
 
-/* ---- one call ------------------------------------------------------------ */
+/* ---- turns ------------------------------------------------------------------ */
 
-static ssize_t send_plain(struct conn *c, size_t len, int flags)
+struct row {
+	struct itls_bench_step steps[TURNS * STEPS];
+	struct conn *conns[TURNS * STEPS];
+	unsigned int nr;
+};
+
+static struct itls_bench_step *row_add(struct row *row, struct conn *c, int fd, int op)
 {
-	if (c->at + len > BUFFER)
-		c->at = 0;
-	c->at += len;
-	return send(c->server, buffer + c->at - len, len,
-		    MSG_DONTWAIT | MSG_NOSIGNAL | flags);
+	struct itls_bench_step *s = &row->steps[row->nr];
+
+	memset(s, 0, sizeof(*s));
+	row->conns[row->nr++] = c;
+	s->op = op;
+	s->fd = fd;
+	return s;
 }
 
-/* A burst by the module, without a system call for each. */
-static ssize_t send_kernel(const struct options *o, struct conn *c, size_t len, int flags)
+static void add_send(const struct options *o, struct row *row, struct conn *c,
+		     unsigned int count, int flags)
 {
-	struct itls_bench_send s = {
-		.fd = c->server,
-		.flags = MSG_DONTWAIT | MSG_NOSIGNAL | flags,
-		.data = (uintptr_t)buffer,
-		.len = o->size,
-		.count = len / o->size,
-	};
+	struct itls_bench_step *s;
 
-	if (ioctl(bench_fd(), ITLS_BENCH_SEND, &s))
-		return -1;
-	errno = s.err;
-	return s.bytes || !s.err ? (ssize_t)s.bytes : -1;
+	if (!count)
+		return;
+	s = row_add(row, c, c->server, ITLS_BENCH_SEND);
+	s->data = (uintptr_t)buffer;
+	s->len = o->size;
+	s->count = count;
+	s->flags = flags;
 }
 
-/* Where the file ends it begins again; without its pages, if so wanted. */
-static size_t file_next(const struct options *o, struct conn *c, size_t len)
+/* With MSG_MORE the last of a burst is without. */
+static void add_burst(const struct options *o, struct row *row, struct conn *c)
 {
-	if (c->at >= file_len) {
-		c->at = 0;
-		if (o->cold)
-			posix_fadvise(file_fd, 0, 0, POSIX_FADV_DONTNEED);
+	unsigned int count = o->burst / o->size;
+	struct itls_bench_step *s;
+
+	if (o->op == OP_SEND) {
+		add_send(o, row, c, o->more ? count - 1 : count, o->more ? MSG_MORE : 0);
+		add_send(o, row, c, o->more, 0);
+		return;
 	}
-	return (off_t)len > file_len - c->at ? (size_t)(file_len - c->at) : len;
+	s = row_add(row, c, c->server, ITLS_BENCH_SENDFILE);
+	s->other = file_fd;
+	s->len = o->size;
+	s->at = (uintptr_t)&c->at;
+	s->flags = ITLS_BENCH_WRAP | (o->cold ? ITLS_BENCH_COLD : 0);
 }
 
-static ssize_t send_file(const struct options *o, struct conn *c, size_t len)
+/* With MSG_TRUNC nothing is copied; one call takes all there is. */
+static void add_drain(struct row *row, struct conn *c)
 {
-	len = file_next(o, c, len);
-	return sendfile(c->server, file_fd, &c->at, len);
+	struct itls_bench_step *s = row_add(row, c, c->client, ITLS_BENCH_RECV);
+
+	s->len = 1 << 30;
+	s->flags = MSG_TRUNC;
+}
+
+/* Bytes that moved; those sent are counted. */
+static size_t row_do(const struct options *o, struct row *row, struct result *r)
+{
+	size_t moved = 0;
+	unsigned int i;
+
+	steps_do(o, row->steps, row->nr);
+	for (i = 0; i < row->nr; i++) {
+		const struct itls_bench_step *s = &row->steps[i];
+
+		moved += s->bytes;
+		if (s->op != ITLS_BENCH_RECV)
+			r->bytes += s->bytes;
+		row->conns[i]->failed |= step_failed(s);
+	}
+	row->nr = 0;
+	return moved;
+}
+
+static void drain_all(const struct options *o, struct conn *conns, unsigned int from,
+		      unsigned int count, unsigned int nr, struct result *r)
+{
+	struct row row = { .nr = 0 };
+	unsigned int i;
+
+	for (i = 0; i < count; i++) {
+		add_drain(&row, &conns[(from + i) % nr]);
+		if (row.nr == TURNS || i == count - 1)
+			row_do(o, &row, r);
+	}
+}
+
+static void cork(struct conn *c, int on)
+{
+	setsockopt(c->server, IPPROTO_TCP, TCP_CORK, &on, sizeof(on));
 }
 
 /* What the socket does not take stays in the pipe, for the next connection. */
-static ssize_t send_splice(const struct options *o, struct conn *c, size_t len)
+static size_t splice_burst(const struct options *o, struct conn *c)
 {
-	len = file_next(o, c, len);
-	if (splice(file_fd, &c->at, pipe_fd[1], NULL, len, SPLICE_F_MOVE | SPLICE_F_NONBLOCK) < 0 &&
-	    errno != EAGAIN)
-		return -1;
-	return splice(pipe_fd[0], NULL, c->server, NULL, len, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-}
-
-static ssize_t send_some(const struct options *o, struct conn *c, size_t len, int flags)
-{
-	switch (o->op) {
-	case OP_KSEND:
-		return send_kernel(o, c, len, flags);
-	case OP_SENDFILE:
-		return send_file(o, c, len);
-	case OP_SPLICE:
-		return send_splice(o, c, len);
-	default:
-		return send_plain(c, len, flags);
-	}
-}
-
-/* ---- bursts ------------------------------------------------------------- */
-
-/* How much the next call may send: with MSG_MORE the burst's last is one alone. */
-static size_t call_len(const struct options *o, size_t left)
-{
-	if (o->op == OP_KSEND && (!o->more || left <= o->size))
-		return left;
-	if (o->op == OP_KSEND)
-		return left - o->size;
-	return o->size;
-}
-
-static size_t burst_send(const struct options *o, struct conn *c)
-{
-	size_t done = 0, len;
+	unsigned int flags = SPLICE_F_MOVE | SPLICE_F_NONBLOCK;
+	off_t end = lseek(file_fd, 0, SEEK_END);
 	ssize_t n;
 
-	while (done < o->burst) {
-		len = call_len(o, o->burst - done);
-		n = send_some(o, c, len, o->more && done + len < o->burst ? MSG_MORE : 0);
-		if (n < 0 && errno != EAGAIN)
-			c->failed = true;
-		if (n <= 0)
-			break;
-		done += n;
-		if ((size_t)n < len && o->op != OP_SENDFILE && o->op != OP_SPLICE)
-			break;
+	if (c->at >= end)
+		c->at = 0;
+	n = splice(file_fd, &c->at, pipe_fd[1], NULL, o->size, flags);
+	if (n < 0 && errno != EAGAIN)
+		c->failed = true;
+	n = splice(pipe_fd[0], NULL, c->server, NULL, o->size, flags);
+	if (n < 0 && errno != EAGAIN)
+		c->failed = true;
+	return n > 0 ? n : 0;
+}
+
+/* TCP_CORK and pipes are matters of system calls: one turn alone. */
+static size_t turn_alone(const struct options *o, struct row *row, struct conn *c,
+			 struct conn *old, struct result *r)
+{
+	size_t moved = 0;
+
+	if (o->op == OP_SPLICE) {
+		moved = splice_burst(o, c);
+		r->bytes += moved;
+	} else {
+		cork(c, 1);
+		add_burst(o, row, c);
+		moved = row_do(o, row, r);
+		cork(c, 0);
 	}
-	return done;
+	add_drain(row, old);
+	return moved + row_do(o, row, r);
 }
 
-static void cork(const struct options *o, struct conn *c, int on)
+static size_t turns(const struct options *o, struct conn *conns, unsigned int nr,
+		    unsigned int *next, struct result *r)
 {
-	if (o->cork)
-		setsockopt(c->server, IPPROTO_TCP, TCP_CORK, &on, sizeof(on));
-}
+	unsigned int window = nr < WINDOW ? nr : WINDOW, k, i;
+	struct row row = { .nr = 0 };
+	size_t moved = 0;
 
-static size_t drain_all(struct conn *conns, unsigned int nr)
-{
-	size_t n = 0;
-	unsigned int i;
+	for (k = 0; k < TURNS; k++, *next = (*next + 1) % nr) {
+		struct conn *c = &conns[*next];
 
-	for (i = 0; i < nr; i++)
-		n += conn_drain(&conns[i]);
-	return n;
-}
-
-/* One connection's turn; false when nothing moved anywhere. */
-static bool turn(const struct options *o, struct conn *conns, unsigned int nr, unsigned int i,
-		 struct result *r)
-{
-	unsigned int window = nr < WINDOW ? nr : WINDOW;
-	struct conn *c = &conns[i];
-	size_t sent;
-
-	cork(o, c, 1);
-	sent = burst_send(o, c);
-	cork(o, c, 0);
-	r->bytes += sent;
-	return conn_drain(&conns[(i + nr - window + 1) % nr]) || sent || drain_all(conns, nr);
+		i = (*next + nr - window + 1) % nr;
+		if (o->cork || o->op == OP_SPLICE) {
+			moved += turn_alone(o, &row, c, &conns[i], r);
+			continue;
+		}
+		add_burst(o, &row, c);
+		add_drain(&row, &conns[i]);
+	}
+	return moved + row_do(o, &row, r);
 }
 
 void tx_run(const struct options *o, enum variant v, unsigned int nr, struct result *r)
 {
-	static unsigned int next[VARIANTS_MAX];
+	static unsigned int at[VARIANTS_MAX];
+	unsigned int window = nr < WINDOW ? nr : WINDOW, next = at[v] % nr, i;
 	struct conn *conns = conns_of(o, v);
 	uint64_t end;
-	unsigned int turns, i;
 
 	/* What another variant has read is not cold. */
 	if (o->cold)
 		posix_fadvise(file_fd, 0, 0, POSIX_FADV_DONTNEED);
 	end = clock_now() + o->time_ms * 1000000ULL;
 	clock_start(r);
-	for (turns = 1; turns % LOOK_EVERY || clock_now() < end; turns++) {
-		i = next[v]++ % nr;
-		if (conns[i].failed || turn(o, conns, nr, i, r))
-			continue;
-		r->stalls++;
-		poll(NULL, 0, 1);
-	}
-	drain_all(conns, nr);
+	do {
+		if (!turns(o, conns, nr, &next, r)) {
+			r->stalls++;
+			poll(NULL, 0, 1);
+			drain_all(o, conns, 0, nr, nr, r);
+		}
+	} while (clock_now() < end);
+	drain_all(o, conns, next + nr - window, window, nr, r);
 	clock_stop(r);
+	at[v] = next;
 	for (i = 0; i < nr; i++)
 		r->failed += conns[i].failed;
 }

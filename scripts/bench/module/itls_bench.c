@@ -1,20 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What scripts/bench cannot learn from outside the kernel: what encryption
- * alone costs there, what a send() costs without its system call (which User
- * Mode Linux makes dear), and how much processor time the whole kernel took,
- * where it is a process. Process context only.
+ * alone costs there, what data costs without the system calls that move it
+ * (which User Mode Linux makes dear: some 20 us each), and how much processor
+ * time the whole kernel took, where it is a process. Process context only.
  */
 #include <crypto/aead.h>
+#include <linux/fadvise.h>
 #include <linux/file.h>
+#include <linux/fs.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/net.h>
 #include <linux/perf_event.h>
+#include <linux/pipe_fs_i.h>
 #include <linux/proc_fs.h>
 #include <linux/scatterlist.h>
 #include <linux/slab.h>
 #include <linux/socket.h>
+#include <linux/splice.h>
 #include <linux/timekeeping.h>
 #include <linux/vmalloc.h>
 
@@ -26,6 +30,7 @@
 #define RING_LEN	8
 #define SOURCE_MAX	(256U << 20)
 #define RECORD_MAX	16384U
+#define FILE_MAX	(64 << 20)	/* what is spliced into a file begins anew then */
 
 static DEFINE_MUTEX(bench_lock);
 
@@ -303,54 +308,192 @@ static int bench_aead(void __user *arg)
 	return err ?: copy_to_user(arg, &a, sizeof(a)) ? -EFAULT : 0;
 }
 
-/* ---- send() without its system call ---------------------------------------- */
+/* ---- rows of steps ----------------------------------------------------------- */
 
-static int send_one(struct socket *sock, const struct itls_bench_send *s)
+static ssize_t call_send(struct itls_bench_step *s, struct file *file, size_t len)
 {
-	struct msghdr msg = { .msg_flags = s->flags };
+	struct msghdr msg = { .msg_flags = s->flags | MSG_DONTWAIT | MSG_NOSIGNAL };
 	int err;
 
-	err = import_ubuf(ITER_SOURCE, u64_to_user_ptr(s->data), s->len, &msg.msg_iter);
-	return err ?: sock_sendmsg(sock, &msg);
+	err = import_ubuf(ITER_SOURCE, u64_to_user_ptr(s->data), len, &msg.msg_iter);
+	return err ?: sock_sendmsg(sock_from_file(file), &msg);
 }
 
-static void send_all(struct socket *sock, struct itls_bench_send *s)
+static ssize_t call_recv(struct itls_bench_step *s, struct file *file, size_t len)
 {
-	u32 n = 0;
-	int ret;
+	struct msghdr msg = {};
+	int err;
 
-	s->err = 0;
-	s->bytes = 0;
-	while (n < s->count) {
-		ret = send_one(sock, s);
-		if (ret < 0) {
-			s->err = -ret;
+	err = import_ubuf(ITER_DEST, u64_to_user_ptr(s->data), len, &msg.msg_iter);
+	return err ?: sock_recvmsg(sock_from_file(file), &msg, s->flags | MSG_DONTWAIT);
+}
+
+static void step_send(struct itls_bench_step *s, struct file *file)
+{
+	ssize_t n = 0;
+
+	for (; s->calls < s->count; s->calls++) {
+		n = call_send(s, file, s->len);
+		if (n < 0)
 			break;
-		}
-		s->bytes += ret;
-		n++;
-		if (ret < s->len) {
-			s->err = EAGAIN;
+		s->bytes += n;
+		if (n < s->len)
 			break;
-		}
 	}
-	s->count = n;
+	s->err = n < 0 ? -n : s->calls < s->count ? EAGAIN : 0;
 }
 
-static int bench_send(void __user *arg)
+static void step_recv(struct itls_bench_step *s, struct file *file)
 {
-	struct itls_bench_send s;
-	struct socket *sock;
-	int err;
+	ssize_t n;
 
-	if (copy_from_user(&s, arg, sizeof(s)))
+	do {
+		n = call_recv(s, file, s->len);
+		s->calls++;
+		if (n > 0)
+			s->bytes += n;
+	} while (n == s->len);
+	s->err = n < 0 ? -n : n ? 0 : EPIPE;
+}
+
+/* Begins anew where the file ends. */
+static void file_wrap(struct itls_bench_step *s, struct file *from, loff_t *at)
+{
+	if (!(s->flags & ITLS_BENCH_WRAP) || *at < i_size_read(file_inode(from)))
+		return;
+	*at = 0;
+	if (s->flags & ITLS_BENCH_COLD)
+		vfs_fadvise(from, 0, 0, POSIX_FADV_DONTNEED);
+}
+
+static void step_sendfile(struct itls_bench_step *s, struct file *file)
+{
+	struct file *from = fget(s->other);
+	loff_t at, opos = 0;
+	ssize_t n;
+
+	s->err = EBADF;
+	if (!from)
+		return;
+	s->err = EFAULT;
+	if (get_user(at, (loff_t __user *)u64_to_user_ptr(s->at)))
+		goto out;
+	file_wrap(s, from, &at);
+	n = do_splice_direct(from, &at, file, &opos, s->len, 0);
+	s->calls = 1;
+	s->bytes = max_t(ssize_t, n, 0);
+	s->err = n < 0 ? -n : 0;
+	if (put_user(at, (loff_t __user *)u64_to_user_ptr(s->at)))
+		s->err = EFAULT;
+out:
+	fput(from);
+}
+
+/* What the pipe holds goes to where it is to end. */
+static ssize_t pipe_drain(struct itls_bench_step *s, struct pipe_inode_info *pipe,
+			  struct file *to, size_t len)
+{
+	ssize_t n;
+
+	if (to->f_pos >= FILE_MAX)
+		to->f_pos = 0;
+	while (len) {
+		file_start_write(to);
+		n = to->f_op->splice_write(pipe, to, &to->f_pos, len, SPLICE_F_MOVE);
+		file_end_write(to);
+		s->calls++;
+		if (n <= 0)
+			return n ?: -EIO;
+		len -= n;
+	}
+	return 0;
+}
+
+/* The pipe is emptied when the socket is, or when it is full. */
+static ssize_t splice_loop(struct itls_bench_step *s, struct file *file,
+			   struct pipe_inode_info *pipe, struct file *to)
+{
+	size_t held = 0;
+	loff_t at = 0;
+	ssize_t n, err;
+
+	for (;;) {
+		pipe_lock(pipe);
+		n = vfs_splice_read(file, &at, pipe, s->len, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+		pipe_unlock(pipe);
+		s->calls++;
+		if (n > 0) {
+			held += n;
+			s->bytes += n;
+			continue;
+		}
+		if (!held)
+			return n;
+		err = pipe_drain(s, pipe, to, held);
+		if (err)
+			return err;
+		held = 0;
+	}
+}
+
+static void step_splice(struct itls_bench_step *s, struct file *file)
+{
+	struct file *pipe = fget(s->other), *to = fget(s->file);
+	ssize_t n;
+
+	s->err = EBADF;
+	if (!pipe || !to || !S_ISFIFO(file_inode(pipe)->i_mode) || !to->f_op->splice_write)
+		goto out;
+	n = splice_loop(s, file, pipe->private_data, to);
+	s->err = n < 0 ? -n : EPIPE;
+out:
+	if (to)
+		fput(to);
+	if (pipe)
+		fput(pipe);
+}
+
+static void step_do(struct itls_bench_step *s)
+{
+	struct file *file = fget(s->fd);
+
+	s->bytes = 0;
+	s->calls = 0;
+	s->err = ENOTSOCK;
+	if (!file)
+		return;
+	if (sock_from_file(file) && s->op == ITLS_BENCH_SEND)
+		step_send(s, file);
+	else if (sock_from_file(file) && s->op == ITLS_BENCH_RECV)
+		step_recv(s, file);
+	else if (sock_from_file(file) && s->op == ITLS_BENCH_SENDFILE)
+		step_sendfile(s, file);
+	else if (sock_from_file(file) && s->op == ITLS_BENCH_SPLICE)
+		step_splice(s, file);
+	fput(file);
+}
+
+static int bench_steps(void __user *arg)
+{
+	struct itls_bench_step __user *at;
+	struct itls_bench_steps row;
+	struct itls_bench_step s;
+	u32 i;
+
+	if (copy_from_user(&row, arg, sizeof(row)))
 		return -EFAULT;
-	sock = sockfd_lookup(s.fd, &err);
-	if (!sock)
-		return err;
-	send_all(sock, &s);
-	sockfd_put(sock);
-	return copy_to_user(arg, &s, sizeof(s)) ? -EFAULT : 0;
+	at = u64_to_user_ptr(row.steps);
+	for (i = 0; i < row.nr; i++) {
+		if (copy_from_user(&s, at + i, sizeof(s)))
+			return -EFAULT;
+		step_do(&s);
+		if (copy_to_user(at + i, &s, sizeof(s)))
+			return -EFAULT;
+		if (signal_pending(current))
+			return -EINTR;
+		cond_resched();
+	}
+	return 0;
 }
 
 /* ---- the file ----------------------------------------------------------------- */
@@ -362,8 +505,8 @@ static long bench_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 
 	if (cmd == ITLS_BENCH_CLOCK)
 		return bench_clock(to);
-	if (cmd == ITLS_BENCH_SEND)
-		return bench_send(to);
+	if (cmd == ITLS_BENCH_STEPS)
+		return bench_steps(to);
 	if (cmd != ITLS_BENCH_AEAD)
 		return -ENOTTY;
 	err = mutex_lock_interruptible(&bench_lock);

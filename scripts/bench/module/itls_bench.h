@@ -29,19 +29,44 @@ struct itls_bench_aead {
 	char driver[64];	/* out */
 };
 
-/* As many send() calls in one system call. */
-struct itls_bench_send {
-	__s32 fd;
-	__u32 flags;
-	__u64 data;
-	__u32 len;
-	__u32 count;		/* out: how many went through */
-	__s32 err;		/* out: of the one that did not, 0 if all did */
+/*
+ * A row of steps in one system call, for each does what a loop of system calls would.
+ * None waits: sockets and pipes are to be non-blocking.
+ */
+enum {
+	ITLS_BENCH_SEND,	/* send(): count times len bytes of data */
+	ITLS_BENCH_SENDFILE,	/* sendfile() of len bytes of other, from *at */
+	ITLS_BENCH_RECV,	/* recv() into data, len bytes each, until one is short */
+	ITLS_BENCH_SPLICE,	/* splice() through a pipe to file, until nothing is left */
+};
+
+/* Of a sendfile: begin anew at the end, then without the file's pages. */
+#define ITLS_BENCH_WRAP	1
+#define ITLS_BENCH_COLD	2
+
+struct itls_bench_step {
+	__u32 op;
+	__s32 fd;		/* the socket */
+	__s32 other;		/* a file, or the end of a pipe that is written to */
+	__s32 out, file;	/* the pipe's other end, and where that goes */
+	__u32 flags;		/* MSG_, or those above */
+	__u32 count, pad;
+	__u64 data;		/* address of a buffer */
+	__u64 len;
+	__u64 at;		/* address of the offset */
 	__u64 bytes;		/* out */
+	__s32 err;		/* out: why it ended; EAGAIN is no failure */
+	__u32 calls;		/* out */
+};
+
+struct itls_bench_steps {
+	__u64 steps;		/* address */
+	__u32 nr;
+	__u32 pad;
 };
 
 #define ITLS_BENCH_CLOCK	_IOR('i', 1, struct itls_bench_clock)
 #define ITLS_BENCH_AEAD		_IOWR('i', 2, struct itls_bench_aead)
-#define ITLS_BENCH_SEND		_IOWR('i', 3, struct itls_bench_send)
+#define ITLS_BENCH_STEPS	_IOW('i', 3, struct itls_bench_steps)
 
 #endif
