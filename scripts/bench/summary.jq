@@ -29,10 +29,18 @@ def stats(clock):
 	  gain: ($rounds | ratio("tls"; "itls") | spread),
 	  floor: ($rounds | floor_ratio | spread) };
 
-def rows: group_by([.kernel, .scenario, .conns]) | map(
+# Throughput of each variant with these connections, of that with the fewest.
+def beside($all; clock): ($all | map(.conns) | min) as $few |
+	[.[] | . as $m | ($all[] | select(.conns == $few and .variant == $m.variant and
+		.round == $m.round)) as $f | { v: $m.variant, x: (($f | cost(clock)) / ($m | cost(clock))) }] |
+	group_by(.v) | map({ key: .[0].v, value: (map(.x) | spread) }) | from_entries;
+
+def rows: [group_by([.kernel, .scenario])[] as $all | $all | group_by(.conns)[] |
 	{ kernel: .[0].kernel, scenario: .[0].scenario, conns: .[0].conns, op: .[0].op,
 	  way: .[0].way, size: .[0].size, tls: .[0].tls, cipher: .[0].cipher,
 	  unit: (if .[0].op == "idle" then "B/connection" else "ns/B" end),
 	  cpu: stats("cpu_ns"), wall: stats("wall_ns"),
+	  beside_fewest: (if .[0].op == "idle" then null else
+		{ cpu: beside($all; "cpu_ns"), wall: beside($all; "wall_ns") } end),
 	  cycles: (if all(.cycles == 0) then null else stats("cycles") end),
-	  failed: (map(.failed) | add), stalls: (map(.stalls) | add) });
+	  failed: (map(.failed) | add), stalls: (map(.stalls) | add) }];

@@ -15,9 +15,7 @@ def gain(id; what; s; want): (row(s; null)[$clock].gain.median) as $m |
 def inverse: if . == null or . == 0 then null else 1 / . end;
 
 # Throughput with many connections, of that with few.
-def crowd(v): (row("crowd/sendfile"; 64)[$clock].variants[v].median) as $few |
-	(row("crowd/sendfile"; 10000)[$clock].variants[v].median) as $many |
-	if $few == null or $many == null then null else $few / $many end;
+def crowd(v): row("crowd/sendfile"; 10000).beside_fewest[$clock][v].median;
 
 def small(how; suffix): (["64", "64 B"], ["256", "256 B"], ["1K", "1 KiB"]) as [$size, $text] |
 	gain("2"; "send() of \($text)\(how), in-tree/itls"; "tx/send/\($size)\(suffix)"; 1.0);
