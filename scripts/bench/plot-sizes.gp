@@ -4,6 +4,7 @@ load system("dirname ".ARG0).'/plot.gp'
 set xlabel 'bytes per send()'
 set ylabel 'ns per byte'
 set logscale x 2
+set format x '%.0b%B'
 set logscale y
 set key top right
 plot data using 1:2 with linespoints ls 1 title 'plain TCP', \
