@@ -182,6 +182,10 @@ struct itls_update {
 	bool ask;		/* the peer shall change its key too */
 };
 
+/*
+ * Every connection has the two that follow, so bytes count: without debugging
+ * they fit slabs of 1024 and 256.
+ */
 struct itls_tx {
 	struct itls_cipher cipher;
 	struct itls_secret secret;
@@ -189,7 +193,7 @@ struct itls_tx {
 	struct itls_open open;
 	struct itls_sealed sealed;
 	struct itls_ctx *ctx;	/* NULL until installed */
-	struct delayed_work retry; /* holds the context; see push.c */
+	struct work_struct retry; /* holds the context; see push.c */
 	u8 inner_type;		/* TLS 1.3: source of the record under way */
 	bool pushing;		/* tcp_sendmsg_locked() takes whole records */
 	bool refused;		/* TCP left some of the last push */
@@ -199,16 +203,18 @@ struct itls_tx {
 struct itls_rx {
 	struct itls_cipher cipher;
 	struct sk_buff_head plain; /* decrypted, not read yet */
-	size_t plain_len;	/* bytes on it */
-	size_t plain_size;	/* memory it takes */
-	u8 last;		/* byte of the plaintext of the longest record */
+	u32 plain_len;		/* bytes on it */
+	u32 plain_size;		/* memory it takes */
 	u8 *stash;		/* start of a record, copied out of TCP's queue */
-	unsigned int stash_len;
+	u8 *ticket;		/* autonomous: the one in progress, or NULL */
+	u32 ticket_len;
+	u32 stash_len;
 	unsigned int sleepers;	/* readers asleep */
-	bool lowered;		/* TCP's low water mark is 1, and ... */
-	int rcvlowat;		/* ... the server's SO_RCVLOWAT is here */
+	int rcvlowat;		/* while lowered: the server's SO_RCVLOWAT */
 	int err;		/* sticky -errno: nothing more will be read */
 	int broken;		/* kTLS ABI: -errno of a header, reported once */
+	bool lowered;		/* TCP's low water mark is 1 */
+	u8 last;		/* byte of the plaintext of the longest record */
 	bool eof;		/* close_notify was received */
 	bool shut;		/* shutdown(SHUT_RD) was called */
 	bool rekey;		/* KeyUpdate was received: a new key is due */
@@ -223,8 +229,6 @@ struct itls_rx {
 	u8 burst;		/* records without data since there was any */
 	u8 renegotiations;	/* refused */
 	u8 tickets;		/* handed over */
-	u8 *ticket;		/* the one in progress, or NULL */
-	u32 ticket_len;
 };
 
 /* Who asked for handshakes, and how: a listener's, shared by its children. */

@@ -12,6 +12,7 @@
  *
  * Process context under the socket lock, but for itls_push_write_space().
  */
+#include <linux/delay.h>
 #include <linux/workqueue.h>
 
 #include "itls.h"
@@ -23,7 +24,7 @@
  */
 #define ITLS_PUSH_ROOM		SZ_1M
 /* What TCP refused with nothing under way is offered again after so long. */
-#define ITLS_RETRY_DELAY	msecs_to_jiffies(20)
+#define ITLS_RETRY_MS		20
 
 /* Can TCP still be given something, if only what was accepted before? */
 bool itls_push_is_alive(const struct sock *sk)
@@ -95,7 +96,7 @@ static void retry_later(struct sock *sk, struct itls_tx *tx)
 {
 	if (tx->ctx && itls_push_is_connected(sk) &&
 	    tcp_rtx_and_write_queues_empty(sk) &&
-	    queue_delayed_work(system_dfl_wq, &tx->retry, ITLS_RETRY_DELAY))
+	    queue_work(system_dfl_wq, &tx->retry))
 		itls_ctx_get(tx->ctx);
 }
 
@@ -159,11 +160,12 @@ int itls_push_sealed(struct sock *sk, struct itls_tx *tx)
 /* The direction is freed only when this has ended: see itls_push_cancel(). */
 static void push_retry(struct work_struct *work)
 {
-	struct itls_tx *tx = container_of(to_delayed_work(work), struct itls_tx,
-					  retry);
+	struct itls_tx *tx = container_of(work, struct itls_tx, retry);
 	struct itls_ctx *ctx = tx->ctx;
 	struct sock *sk = ctx->sk;
 
+	/* Rare enough to need no timer, which every connection would carry. */
+	msleep(ITLS_RETRY_MS);
 	lock_sock(sk);
 	/* In close() the direction has left the context. */
 	if (ctx->tx == tx && tx->sealed.len)
@@ -174,13 +176,13 @@ static void push_retry(struct work_struct *work)
 
 void itls_push_init(struct itls_tx *tx)
 {
-	INIT_DELAYED_WORK(&tx->retry, push_retry);
+	INIT_WORK(&tx->retry, push_retry);
 }
 
 /* Process context, and not under the socket lock, which a retry takes. */
 void itls_push_cancel(struct itls_tx *tx)
 {
-	if (tx->ctx && cancel_delayed_work_sync(&tx->retry))
+	if (tx->ctx && cancel_work_sync(&tx->retry))
 		itls_ctx_put(tx->ctx);
 }
 
