@@ -151,8 +151,13 @@ int itls_control_record(struct sock *sk, struct itls_ctx *ctx, u8 type,
 /* shutdown(SHUT_WR) and close(): close_notify after all data, once. */
 void itls_control_close(struct sock *sk, struct itls_ctx *ctx)
 {
-	if (!ctx->tx || ctx->tx->closed)
+	if (!ctx->tx)
 		return;
+	if (ctx->tx->closed) {
+		/* What was sealed before it ended goes all the same. */
+		itls_push_sealed(sk, ctx->tx);
+		return;
+	}
 	if (!itls_ctx_is_managed(ctx))
 		itls_tx_flush(sk, ctx);
 	else if (!itls_tx_finish(sk, ctx, ITLS_ALERT_WARNING,

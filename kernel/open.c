@@ -9,7 +9,10 @@
 
 #include "itls.h"
 
-/* A record that has grown so long by copies is likely to become a long one. */
+/*
+ * A record that has grown so long by copies is likely to become a long one.
+ * Until it does, nobody is charged for most of its block: one a socket.
+ */
 #define ITLS_GROWN_MIN		SZ_2K
 
 void itls_open_reset(struct itls_open *open)
@@ -87,6 +90,14 @@ static int open_copy_block(struct sock *sk, struct itls_open *open, size_t len,
 	return len;
 }
 
+/* Do these bytes take it over the mark, and may it become a long one at all? */
+static bool open_has_grown(const struct itls_open *open, size_t len)
+{
+	return !open->in_place && !open->spliced && open->nr == 1 &&
+	       open->limit >= ITLS_BLOCK_MIN && open->len < ITLS_GROWN_MIN &&
+	       open->len + len >= ITLS_GROWN_MIN;
+}
+
 /*
  * A record that grows by small copies goes on in a block, where it can be
  * encrypted in place.  What it has so far is in one piece.
@@ -124,8 +135,7 @@ int itls_open_copy(struct sock *sk, struct itls_open *open,
 	struct page_frag *pfrag = sk_page_frag(sk);
 	int ret;
 
-	if (!open->in_place && !open->spliced && open->nr == 1 &&
-	    open->len + len >= ITLS_GROWN_MIN)
+	if (open_has_grown(open, len))
 		open_move_to_block(sk, open);
 	if (open->in_place)
 		return open_copy_in_place(open, len, from);

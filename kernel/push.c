@@ -23,7 +23,7 @@
  * its backlog by the same number, and anybody may look.
  */
 #define ITLS_PUSH_ROOM		SZ_1M
-/* What TCP refused with nothing under way is offered again after so long. */
+/* What TCP refused with nothing under way is offered again; if in vain, after so long. */
 #define ITLS_RETRY_MS		20
 
 /* Can TCP still be given something, if only what was accepted before? */
@@ -163,14 +163,16 @@ static void push_retry(struct work_struct *work)
 	struct itls_tx *tx = container_of(work, struct itls_tx, retry);
 	struct itls_ctx *ctx = tx->ctx;
 	struct sock *sk = ctx->sk;
+	int err = 0;
 
-	/* Rare enough to need no timer, which every connection would carry. */
-	msleep(ITLS_RETRY_MS);
 	lock_sock(sk);
 	/* In close() the direction has left the context. */
-	if (ctx->tx == tx && tx->sealed.len)
-		itls_push_sealed(sk, tx);
+	if (ctx->tx == tx)
+		err = itls_push_sealed(sk, tx);
 	release_sock(sk);
+	/* A timer, which every connection would carry, is too much for this. */
+	if (err == -EAGAIN)
+		msleep(ITLS_RETRY_MS);
 	itls_ctx_put(ctx);
 }
 

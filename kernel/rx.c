@@ -14,6 +14,8 @@
 
 /* Bytes read before packets that arrived meanwhile are let in. */
 #define ITLS_FLUSH_BYTES	(128 * 1024)
+/* Memory that a peek for so many bytes may take, whatever the buffer's size. */
+#define ITLS_PEEK_MEMORY	SZ_1M
 /* Records without data taken in a row; each may cost a change of keys. */
 #define ITLS_CONTROL_BURST	64
 /* Headers FIONREAD looks at; a peer may send any number of tiny records. */
@@ -578,9 +580,24 @@ static int rx_read(struct sock *sk, struct itls_ctx *ctx, struct msghdr *msg,
 }
 
 /*
+ * May a peek decrypt one more record?  What is peeked at has left TCP's
+ * accounting, so it takes no more memory than the receive buffer might, or
+ * some more while there is less than the caller insists on: a record of one
+ * byte takes a kilobyte.
+ */
+static bool peek_has_room(const struct sock *sk, const struct itls_rx *rx,
+			  size_t target)
+{
+	unsigned int rcvbuf = READ_ONCE(sk->sk_rcvbuf);
+
+	if (rx->plain_len < target && rx->plain_size < ITLS_PEEK_MEMORY)
+		return true;
+	return rx->plain_size < rcvbuf;
+}
+
+/*
  * MSG_PEEK: decrypts until there is enough, which may wait and drop the
- * lock, and copies only then.  What is peeked at has left TCP's accounting,
- * so it takes no more memory than the receive buffer might.
+ * lock, and copies only then.
  */
 static int rx_peek_read(struct sock *sk, struct itls_ctx *ctx,
 			struct msghdr *msg, size_t len, int flags, long *timeo)
@@ -597,7 +614,7 @@ static int rx_peek_read(struct sock *sk, struct itls_ctx *ctx,
 	int ret = 1;
 
 	while (ret > 0 && rx->plain_len < want &&
-	       rx->plain_size < READ_ONCE(sk->sk_rcvbuf)) {
+	       peek_has_room(sk, rx, target)) {
 		skb = skb_peek_tail(&rx->plain);
 		if (skb && itls_plain(skb)->type != ITLS_TYPE_DATA)
 			break;
