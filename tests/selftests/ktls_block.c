@@ -56,6 +56,42 @@ TEST_F(ktls, copy_then_pages)
 	free(data);
 }
 
+/* Small copies that add up to a long record, and what may come next. */
+static void copies_add_up(struct ktls_data *self, const uint8_t *data, int file, size_t step,
+			  size_t copies, size_t pages)
+{
+	static uint8_t got[2 * COPY_MAX + FILE_LEN];
+	off_t off = 0;
+	size_t n;
+
+	for (n = 0; n < copies; n += step)
+		ASSERT_EQ((ssize_t)step, send(self->fd, data + n, step, MSG_MORE));
+	if (pages)
+		ASSERT_EQ((ssize_t)pages, sendfile(self->fd, file, &off, pages));
+	ASSERT_EQ(2, send(self->fd, "ok", 2, 0));
+	peer_recv_all(&self->peer, got, n + pages + 2);
+	EXPECT_MEMEQ(data, got, n);
+	EXPECT_MEMEQ(data, got + n, pages);
+	EXPECT_MEMEQ("ok", got + n + pages, 2);
+}
+
+TEST_F(ktls, copies_add_up)
+{
+	static const size_t steps[] = { 100, 1000, 2047, 2048, 5000 };
+	static const size_t copies[] = { 1900, 2100, 8100, 8300, REC_MAX, COPY_MAX };
+	uint8_t *data = alloc_pattern(FILE_LEN, 0);
+	int file = file_pattern(FILE_LEN);
+	size_t s, c;
+
+	for (s = 0; s < NR_OF(steps); s++)
+		for (c = 0; c < NR_OF(copies); c++) {
+			copies_add_up(self, data, file, steps[s], copies[c], 0);
+			copies_add_up(self, data, file, steps[s], copies[c], 9000);
+		}
+	close(file);
+	free(data);
+}
+
 /* Whole pages of a file go as records of whole pages, whatever was sent before. */
 TEST_F(ktls, pages_stay_together)
 {
