@@ -197,12 +197,7 @@ static inline void arrived(struct autonomous_data *self)
 
 static inline void expect_data(struct autonomous_data *self, const void *data, size_t len)
 {
-	uint8_t *got = malloc(len + 1);
-
-	ASSERT_TRUE(got);
-	ASSERT_EQ((ssize_t)len, recv(self->fd, got, len, MSG_WAITALL));
-	EXPECT_MEMEQ(data, got, len);
-	free(got);
+	recv_expect(self->fd, data, len);
 }
 
 static inline void expect_nothing(struct autonomous_data *self)
@@ -238,13 +233,7 @@ static inline void expect_silence(struct autonomous_data *self)
 /* Both directions work, whatever their keys; a KeyUpdate that was due may come first. */
 static inline void expect_talk(struct autonomous_data *self)
 {
-	uint8_t buf[8];
-
-	peer_send(&self->peer, REC_DATA, "ping", 4);
-	expect_data(self, "ping", 4);
-	ASSERT_EQ(4, send(self->fd, "pong", 4, 0));
-	ASSERT_EQ(1, peer_recv_all(&self->peer, buf, 4));
-	EXPECT_MEMEQ("pong", buf, 4);
+	talk_expect(self->fd, &self->peer);
 }
 
 /* The program writes until neither buffers nor windows have room; returns how much went. */

@@ -63,12 +63,7 @@ static inline void arrived(struct ktls_data *self)
 
 static inline void expect_data(struct ktls_data *self, const void *data, size_t len)
 {
-	uint8_t *got = malloc(len + 1);
-
-	ASSERT_TRUE(got);
-	ASSERT_EQ((ssize_t)len, recv(self->fd, got, len, MSG_WAITALL));
-	EXPECT_MEMEQ(data, got, len);
-	free(got);
+	recv_expect(self->fd, data, len);
 }
 
 static inline void expect_nothing(struct ktls_data *self)

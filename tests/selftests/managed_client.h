@@ -100,23 +100,12 @@ static inline void establish(struct client_data *self)
 
 static inline void expect_data(struct client_data *self, const void *data, size_t len)
 {
-	uint8_t *got = malloc(len + 1);
-
-	ASSERT_TRUE(got);
-	ASSERT_EQ((ssize_t)len, recv(self->fd, got, len, MSG_WAITALL));
-	EXPECT_MEMEQ(data, got, len);
-	free(got);
+	recv_expect(self->fd, data, len);
 }
 
 static inline void expect_talk(struct client_data *self)
 {
-	uint8_t buf[8];
-
-	peer_send(&self->peer, REC_DATA, "ping", 4);
-	expect_data(self, "ping", 4);
-	ASSERT_EQ(4, send(self->fd, "pong", 4, 0));
-	ASSERT_EQ(1, peer_recv_all(&self->peer, buf, 4));
-	EXPECT_MEMEQ("pong", buf, 4);
+	talk_expect(self->fd, &self->peer);
 }
 
 /* A thread that waits inside ITLS_CONNECT. */

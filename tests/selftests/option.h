@@ -55,10 +55,7 @@ static inline void expect_unchanged(struct ktls_data *self)
 
 static inline void expect_talk(struct ktls_data *self)
 {
-	peer_send(&self->peer, REC_DATA, "ping", 4);
-	expect_data(self, "ping", 4);
-	ASSERT_EQ(4, send(self->fd, "pong", 4, 0));
-	expect_record(self, REC_DATA, "pong", 4);
+	talk_expect(self->fd, &self->peer);
 }
 
 #endif

@@ -147,4 +147,27 @@ static inline ssize_t send_typed(int fd, const void *data, size_t len, uint8_t t
 	return sendmsg(fd, &msg, flags);
 }
 
+/* The next bytes of the stream are these. */
+static inline void recv_expect(int fd, const void *data, size_t len)
+{
+	uint8_t *got = malloc(len + 1);
+
+	ASSERT_TRUE(got);
+	ASSERT_EQ((ssize_t)len, recv(fd, got, len, MSG_WAITALL));
+	EXPECT_MEMEQ(data, got, len);
+	free(got);
+}
+
+/* Both directions still carry records. */
+static inline void talk_expect(int fd, struct peer *peer)
+{
+	uint8_t buf[4];
+
+	peer_send(peer, REC_DATA, "ping", 4);
+	recv_expect(fd, "ping", 4);
+	ASSERT_EQ(4, send(fd, "pong", 4, 0));
+	ASSERT_EQ(1, peer_recv_all(peer, buf, 4));
+	EXPECT_MEMEQ("pong", buf, 4);
+}
+
 #endif
