@@ -3,6 +3,10 @@
  * Keys and their AEADs: one descriptor row per cipher suite, and the only
  * file that knows the crypto API.  Process context; a key is used under the
  * lock of the socket it belongs to.
+ *
+ * What the crypto API makes of a key takes many times its memory, so an idle
+ * connection has only the key itself (see idle.c), from which the rest can be
+ * made again at any time.
  */
 #include <crypto/utils.h>
 #include <linux/scatterlist.h>
@@ -40,7 +44,9 @@ struct itls_cipher_desc {
 		      BUILD_BUG_ON_ZERO((_secret_len) > ITLS_SECRET_MAX), \
 	.info_len = sizeof(struct _info) +				\
 		    BUILD_BUG_ON_ZERO(sizeof(struct _info) > ITLS_KEYINFO_MAX), \
-	.key_len = sizeof_field(struct _info, key),			\
+	.key_len = sizeof_field(struct _info, key) +			\
+		   BUILD_BUG_ON_ZERO(sizeof_field(struct _info, key) >	\
+				     ITLS_KEY_MAX),			\
 	.salt_len = sizeof_field(struct _info, salt),			\
 	.iv_len = sizeof_field(struct _info, iv) +			\
 		  BUILD_BUG_ON_ZERO(sizeof_field(struct _info, salt) +	\
@@ -80,6 +86,12 @@ static const struct itls_cipher_desc itls_ciphers[] = {
 	ITLS_CIPHER(TLS_CIPHER_ARIA_GCM_256, tls12_crypto_info_aria_gcm_256,
 		    "gcm(aria)", "sha384", 48, 8, ITLS_ONLY_12),
 };
+
+/*
+ * One AEAD without a key for each cipher that was ever used: it holds the
+ * modules of the algorithm, so that idle connections find it again.
+ */
+static struct crypto_aead *anchors[ARRAY_SIZE(itls_ciphers)];
 
 static_assert(ITLS_VERSION_12 == TLS_1_2_VERSION);
 static_assert(ITLS_VERSION_13 == TLS_1_3_VERSION);
@@ -126,11 +138,63 @@ static void record_init(struct itls_record *r, const struct itls_keyinfo *key)
 		r->explicit_nonce = get_unaligned_be64(key->raw + d->iv_at);
 }
 
+/* The AEAD of a cipher, without a key.  May sleep and load modules. */
+static struct crypto_aead *aead_alloc(const struct itls_cipher_desc *d)
+{
+	struct crypto_aead *tfm = crypto_alloc_aead(d->alg, 0, 0);
+	int err;
+
+	if (IS_ERR(tfm))
+		return tfm;
+	err = crypto_aead_setauthsize(tfm, ITLS_TAG_LEN);
+	if (!err)
+		return tfm;
+	crypto_free_aead(tfm);
+	return ERR_PTR(err);
+}
+
+static int anchor_drop(const struct itls_cipher_desc *d)
+{
+	struct crypto_aead **anchor = &anchors[d - itls_ciphers];
+	struct crypto_aead *tfm;
+
+	if (READ_ONCE(*anchor))
+		return 0;
+	tfm = aead_alloc(d);
+	if (IS_ERR(tfm))
+		return PTR_ERR(tfm);
+	if (cmpxchg(anchor, NULL, tfm))
+		crypto_free_aead(tfm);
+	return 0;
+}
+
+static int aead_init(struct itls_aead *aead, const struct itls_cipher_desc *d,
+		     const u8 *key)
+{
+	struct crypto_aead *tfm = aead_alloc(d);
+	int err;
+
+	if (IS_ERR(tfm))
+		return PTR_ERR(tfm);
+	err = crypto_aead_setkey(tfm, key, d->key_len);
+	if (err)
+		goto err_free;
+	aead->req = aead_request_alloc(tfm, GFP_KERNEL);
+	err = -ENOMEM;
+	if (!aead->req)
+		goto err_free;
+	aead->tfm = tfm;
+	return 0;
+
+err_free:
+	crypto_free_aead(tfm);
+	return err;
+}
+
 /**
  * itls_cipher_init() - make a checked key ready for use
  * @c: zeroed; on failure left so that itls_cipher_free() may be called
  * @key: passed itls_cipher_check()
- * @keep_info: keep a copy for itls_cipher_export()
  *
  * May sleep and load modules.  The default algorithm is asked for, not a
  * synchronous one: on 6.12 the fast AES-GCM is marked asynchronous although
@@ -138,35 +202,52 @@ static void record_init(struct itls_record *r, const struct itls_keyinfo *key)
  *
  * Return: 0, -ENOMEM, or the crypto API's error (-ENOENT: no such cipher).
  */
-int itls_cipher_init(struct itls_cipher *c, const struct itls_keyinfo *key,
-		     bool keep_info)
+int itls_cipher_init(struct itls_cipher *c, const struct itls_keyinfo *key)
 {
 	const struct itls_cipher_desc *d = key->desc;
-	int err;
 
 	c->desc = d;
 	record_init(&c->record, key);
-	c->aead = crypto_alloc_aead(d->alg, 0, 0);
-	if (IS_ERR(c->aead)) {
-		err = PTR_ERR(c->aead);
-		c->aead = NULL;
-		return err;
-	}
-	err = crypto_aead_setauthsize(c->aead, ITLS_TAG_LEN);
-	if (err)
-		return err;
-	err = crypto_aead_setkey(c->aead, key->raw + d->key_at, d->key_len);
-	if (err)
-		return err;
-	c->req = aead_request_alloc(c->aead, GFP_KERNEL);
-	if (!c->req)
-		return -ENOMEM;
-	if (keep_info) {
-		c->keyinfo = kmemdup(key, sizeof(*key), GFP_KERNEL);
-		if (!c->keyinfo)
-			return -ENOMEM;
-	}
-	return 0;
+	memcpy(c->key, key->raw + d->key_at, d->key_len);
+	return aead_init(&c->aead, d, c->key) ?: anchor_drop(d);
+}
+
+/**
+ * itls_cipher_wake() - undo itls_cipher_sleep(), if need be
+ * @c: direction, whose socket is locked; process context
+ *
+ * Return: 0, or -ENOMEM, after which it may be tried again: all else has been
+ * seen to work, and the anchor holds it.
+ */
+int itls_cipher_wake(struct itls_cipher *c)
+{
+	if (likely(c->aead.tfm) || !aead_init(&c->aead, c->desc, c->key))
+		return 0;
+	return -ENOMEM;
+}
+
+/**
+ * itls_cipher_sleep() - let go of all but the key
+ * @c: direction, which nobody is using; the socket is locked, softirq or not
+ *
+ * Return: what the caller shall free, without a lock.
+ */
+struct itls_aead itls_cipher_sleep(struct itls_cipher *c)
+{
+	struct itls_aead aead = c->aead;
+
+	memset(&c->aead, 0, sizeof(c->aead));
+	return aead;
+}
+
+/* Wipes, too.  Process context. */
+void itls_cipher_free_aead(struct itls_aead *aead)
+{
+	if (aead->req)
+		aead_request_free(aead->req);
+	if (aead->tfm)
+		crypto_free_aead(aead->tfm);
+	memset(aead, 0, sizeof(*aead));
 }
 
 /*
@@ -182,8 +263,7 @@ bool itls_cipher_is_reuse(const struct itls_cipher *c,
 	bool reuse;
 
 	if (d != key->desc ||
-	    crypto_memneq(c->keyinfo->raw + d->key_at, key->raw + d->key_at,
-			  d->key_len))
+	    crypto_memneq(c->key, key->raw + d->key_at, d->key_len))
 		return false;
 	record_init(&next, key);
 	reuse = crypto_memneq(c->record.iv, next.iv, sizeof(next.iv)) ||
@@ -195,11 +275,7 @@ bool itls_cipher_is_reuse(const struct itls_cipher *c,
 /* Wipes and frees all that itls_cipher_init() made. */
 void itls_cipher_free(struct itls_cipher *c)
 {
-	if (c->req)
-		aead_request_free(c->req);
-	if (c->aead)
-		crypto_free_aead(c->aead);
-	kfree_sensitive(c->keyinfo);
+	itls_cipher_free_aead(&c->aead);
 	memzero_explicit(c, sizeof(*c));
 }
 
@@ -225,19 +301,20 @@ static int aead_run(struct itls_cipher *c, struct scatterlist *src,
 		    struct scatterlist *dst, size_t aad_len, size_t len,
 		    int (*op)(struct aead_request *req))
 {
+	struct aead_request *req = c->aead.req;
 	DECLARE_CRYPTO_WAIT(wait);
 
-	aead_request_set_callback(c->req, CRYPTO_TFM_REQ_MAY_SLEEP |
+	aead_request_set_callback(req, CRYPTO_TFM_REQ_MAY_SLEEP |
 				  CRYPTO_TFM_REQ_MAY_BACKLOG,
 				  crypto_req_done, &wait);
-	aead_request_set_ad(c->req, aad_len);
-	aead_request_set_crypt(c->req, src, dst, len, c->iv);
-	return crypto_wait_req(op(c->req), &wait);
+	aead_request_set_ad(req, aad_len);
+	aead_request_set_crypt(req, src, dst, len, c->iv);
+	return crypto_wait_req(op(req), &wait);
 }
 
 /**
  * itls_cipher_seal() - encrypt one record
- * @c: direction; on success its sequence number is advanced
+ * @c: direction, awake; on success its sequence number is advanced
  * @type: content type
  * @src: one free entry, then the plaintext, in TLS 1.3 with the type behind it
  * @dst: one free entry, then room for ciphertext and tag
@@ -277,7 +354,7 @@ int itls_cipher_seal(struct itls_cipher *c, u8 type, struct scatterlist *src,
 
 /**
  * itls_cipher_open() - authenticate and decrypt one record
- * @c: direction; on success its sequence number is advanced
+ * @c: direction, awake; on success its sequence number is advanced
  * @type: content type in the record's header
  * @explicit_nonce: the record's explicit nonce, if its version has one
  * @src: one free entry, then ciphertext and tag
@@ -311,17 +388,17 @@ int itls_cipher_open(struct itls_cipher *c, u8 type, const u8 *explicit_nonce,
 
 /*
  * Gives back the key as it was set, with the present sequence number and,
- * in TLS 1.2, explicit nonce, which is what in-tree kTLS reports.  Only for a
- * cipher that kept its info.
+ * in TLS 1.2, explicit nonce, which is what in-tree kTLS reports.
  */
 void itls_cipher_export(const struct itls_cipher *c, struct itls_keyinfo *key)
 {
 	const struct itls_cipher_desc *d = c->desc;
+	const struct itls_record *r = &c->record;
 
-	*key = *c->keyinfo;
-	put_unaligned_be64(c->record.seq, key->raw + d->seq_at);
-	if (c->record.explicit_len)
-		put_unaligned_be64(c->record.explicit_nonce, key->raw + d->iv_at);
+	itls_cipher_make_key(d, r->version, c->key, r->iv, key);
+	put_unaligned_be64(r->seq, key->raw + d->seq_at);
+	if (r->explicit_len)
+		put_unaligned_be64(r->explicit_nonce, key->raw + d->iv_at);
 }
 
 u16 itls_cipher_type(const struct itls_cipher *c)
@@ -360,40 +437,45 @@ bool itls_cipher_is_limited(const struct itls_cipher *c)
 }
 
 /**
- * itls_cipher_make_key() - put a TLS 1.3 key into the form of <linux/tls.h>
+ * itls_cipher_make_key() - put a key into the form of <linux/tls.h>
  * @desc: cipher
+ * @version: TLS_1_2_VERSION or TLS_1_3_VERSION
  * @bytes: the key, itls_cipher_key_len() bytes
  * @iv: ITLS_NONCE_LEN bytes
  * @key: filled in, with sequence number 0; wiped by the caller
  */
-void itls_cipher_make_key(const struct itls_cipher_desc *desc, const u8 *bytes,
-			  const u8 *iv, struct itls_keyinfo *key)
+void itls_cipher_make_key(const struct itls_cipher_desc *desc, u16 version,
+			  const u8 *bytes, const u8 *iv, struct itls_keyinfo *key)
 {
 	memset(key, 0, sizeof(*key));
 	key->desc = desc;
 	key->len = desc->info_len;
-	key->info.version = TLS_1_3_VERSION;
+	key->info.version = version;
 	key->info.cipher_type = desc->type;
 	memcpy(key->raw + desc->key_at, bytes, desc->key_len);
 	memcpy(key->raw + desc->salt_at, iv, desc->salt_len);
 	memcpy(key->raw + desc->iv_at, iv + desc->salt_len, desc->iv_len);
 }
 
-/* Equal but for the sequence number? */
-bool itls_cipher_is_same_key(const struct itls_keyinfo *a,
-			     const struct itls_keyinfo *b)
+/* Is it the cipher's own, whatever the sequence number? */
+bool itls_cipher_is_key(const struct itls_cipher *c,
+			const struct itls_keyinfo *key)
 {
-	const struct itls_cipher_desc *d = a->desc;
+	const struct itls_cipher_desc *d = c->desc;
+	const u8 *iv = c->record.iv;
 
-	return d == b->desc && a->info.version == b->info.version &&
-	       !crypto_memneq(a->raw + d->key_at, b->raw + d->key_at, d->key_len) &&
-	       !crypto_memneq(a->raw + d->salt_at, b->raw + d->salt_at, d->salt_len) &&
-	       !crypto_memneq(a->raw + d->iv_at, b->raw + d->iv_at, d->iv_len);
+	return d == key->desc && c->record.version == key->info.version &&
+	       !crypto_memneq(c->key, key->raw + d->key_at, d->key_len) &&
+	       !crypto_memneq(iv, key->raw + d->salt_at, d->salt_len) &&
+	       !crypto_memneq(iv + d->salt_len, key->raw + d->iv_at, d->iv_len);
 }
 
-/* The program's own copy of the key is not its business any more. */
-void itls_cipher_forget_info(struct itls_cipher *c)
+/* No key is left. */
+void itls_cipher_exit(void)
 {
-	kfree_sensitive(c->keyinfo);
-	c->keyinfo = NULL;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(anchors); i++)
+		if (anchors[i])
+			crypto_free_aead(anchors[i]);
 }

@@ -12,6 +12,8 @@
 
 #include "itls.h"
 
+static struct kmem_cache *ctx_cache;
+
 /**
  * itls_ctx_alloc() - make the context of a socket
  * @sk: the socket; its memory is held until the context is freed
@@ -23,7 +25,7 @@
 struct itls_ctx *itls_ctx_alloc(struct sock *sk, struct itls_proto *proto,
 				gfp_t gfp)
 {
-	struct itls_ctx *ctx = kzalloc(sizeof(*ctx), gfp);
+	struct itls_ctx *ctx = kmem_cache_zalloc(ctx_cache, gfp);
 
 	if (!ctx)
 		return NULL;
@@ -47,6 +49,11 @@ struct itls_ctx *itls_ctx_get(struct itls_ctx *ctx)
 	return ctx;
 }
 
+static void ctx_free(struct rcu_head *rcu)
+{
+	kmem_cache_free(ctx_cache, container_of(rcu, struct itls_ctx, rcu));
+}
+
 /* Any context.  get_info may still read the context under RCU. */
 void itls_ctx_put(struct itls_ctx *ctx)
 {
@@ -58,7 +65,7 @@ void itls_ctx_put(struct itls_ctx *ctx)
 	itls_mark_put(rcu_replace_pointer(ctx->mark, NULL, true));
 	itls_mark_free_credentials(ctx->credentials);
 	kfree(ctx->peer);
-	kfree_rcu(ctx, rcu);
+	call_rcu(&ctx->rcu, ctx_free);
 	sock_put(sk);
 }
 
@@ -140,6 +147,7 @@ int itls_ctx_install(struct itls_ctx *ctx, struct itls_tx *tx,
 		/* Pairs with rx_is_ours() and poll: likewise. */
 		smp_store_release(&ctx->rx, rx);
 	}
+	itls_idle_touch(ctx);
 	/* Pairs with itls_ctx_state(): keys and peer are there. */
 	smp_store_release(&ctx->state, ITLS_STATE_ESTABLISHED);
 	return 0;
@@ -209,4 +217,17 @@ int itls_ctx_wait_ready(struct sock *sk, struct itls_ctx *ctx, long timeo)
 	}
 	remove_wait_queue(sk_sleep(sk), &wait);
 	return err;
+}
+
+/* Not merged: objects that come and go at other times would leave holes. */
+int itls_ctx_init(void)
+{
+	ctx_cache = KMEM_CACHE(itls_ctx, SLAB_NO_MERGE);
+	return ctx_cache ? 0 : -ENOMEM;
+}
+
+void itls_ctx_exit(void)
+{
+	rcu_barrier();
+	kmem_cache_destroy(ctx_cache);
 }

@@ -135,13 +135,13 @@ static int outcome_build(struct genl_info *info, const struct itls_keyinfo *tx,
 	const struct nlattr *prefix = info->attrs[ITLS_A_DONE_PREFIX];
 	int err;
 
-	o->tx = itls_tx_alloc(tx, false);
+	o->tx = itls_tx_alloc(tx);
 	if (IS_ERR(o->tx)) {
 		err = PTR_ERR(o->tx);
 		o->tx = NULL;
 		return err;
 	}
-	o->rx = itls_rx_alloc(rx, false);
+	o->rx = itls_rx_alloc(rx);
 	if (IS_ERR(o->rx)) {
 		err = PTR_ERR(o->rx);
 		o->rx = NULL;

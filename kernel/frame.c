@@ -314,11 +314,15 @@ int itls_frame_open(struct sock *sk, struct itls_ctx *ctx, const struct itls_fra
 	size_t len = f->total - itls_record_prefix_len(r) - ITLS_TAG_LEN;
 	/* With its type, the longest record of TLS 1.3 is too long for a block. */
 	bool last = itls_record_is_13(r) && len > ITLS_PLAIN_MAX;
-	struct sk_buff *skb = itls_frame_alloc_plain(len - last);
+	struct sk_buff *skb;
 	u8 type = f->type;
 	int err;
 
 	*skbp = NULL;
+	err = itls_idle_wake(ctx, &rx->cipher);
+	if (err)
+		return err;
+	skb = itls_frame_alloc_plain(len - last);
 	if (!skb)
 		return -ENOMEM;
 	err = frame_decrypt(sk, rx, f, skb, last);

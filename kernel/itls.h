@@ -11,7 +11,7 @@
  *	proto  embryo  sockopt  connect  listen  request  channel
  *	tx  rx  control  message  update
  *	frame  secret  open  sealed  push
- *	ctx
+ *	ctx  idle
  *	cipher  mark
  *	record
  *
@@ -64,6 +64,15 @@ struct itls_keyinfo {
 	};
 };
 
+/* Longest key of a cipher. */
+#define ITLS_KEY_MAX		32
+
+/* What encrypts and decrypts; both or none. */
+struct itls_aead {
+	struct crypto_aead *tfm;
+	struct aead_request *req;
+};
+
 /*
  * One direction's key: allocated with it, used under the socket lock, so one
  * request, nonce and AAD buffer suffice.
@@ -71,16 +80,17 @@ struct itls_keyinfo {
 struct itls_cipher {
 	struct itls_record record;
 	const struct itls_cipher_desc *desc;
-	struct crypto_aead *aead;
-	struct aead_request *req;
+	struct itls_aead aead;	/* none while it sleeps */
+	u8 key[ITLS_KEY_MAX];
 	u8 aad[ITLS_AAD_MAX];
 	u8 iv[ITLS_IV_MAX];	/* past the nonce: zeroes, for CCM */
-	struct itls_keyinfo *keyinfo; /* kept for the kTLS ABI's getsockopt */
 };
 
 int itls_cipher_check(struct itls_keyinfo *key);
-int itls_cipher_init(struct itls_cipher *c, const struct itls_keyinfo *key,
-		     bool keep_info);
+int itls_cipher_init(struct itls_cipher *c, const struct itls_keyinfo *key);
+int itls_cipher_wake(struct itls_cipher *c);
+struct itls_aead itls_cipher_sleep(struct itls_cipher *c);
+void itls_cipher_free_aead(struct itls_aead *aead);
 bool itls_cipher_is_reuse(const struct itls_cipher *c,
 			  const struct itls_keyinfo *key);
 void itls_cipher_free(struct itls_cipher *c);
@@ -96,11 +106,11 @@ const char *itls_cipher_hmac(const struct itls_cipher_desc *desc);
 size_t itls_cipher_secret_len(const struct itls_cipher_desc *desc);
 size_t itls_cipher_key_len(const struct itls_cipher_desc *desc);
 bool itls_cipher_is_limited(const struct itls_cipher *c);
-void itls_cipher_make_key(const struct itls_cipher_desc *desc, const u8 *bytes,
-			  const u8 *iv, struct itls_keyinfo *key);
-bool itls_cipher_is_same_key(const struct itls_keyinfo *a,
-			     const struct itls_keyinfo *b);
-void itls_cipher_forget_info(struct itls_cipher *c);
+void itls_cipher_make_key(const struct itls_cipher_desc *desc, u16 version,
+			  const u8 *bytes, const u8 *iv, struct itls_keyinfo *key);
+bool itls_cipher_is_key(const struct itls_cipher *c,
+			const struct itls_keyinfo *key);
+void itls_cipher_exit(void);
 
 /* ---- block.c: page memory for records ---------------------------------- */
 
@@ -133,7 +143,7 @@ struct itls_generation {
 
 int itls_secret_init(struct itls_secret *s, const u8 *bytes, size_t len,
 		     const struct itls_cipher_desc *desc);
-int itls_secret_check(const struct itls_secret *s, const struct itls_keyinfo *key);
+int itls_secret_check(const struct itls_secret *s, const struct itls_cipher *c);
 int itls_secret_next(const struct itls_secret *s, const struct itls_cipher *c,
 		     struct itls_generation *next);
 void itls_secret_change(struct itls_secret *s, struct itls_cipher *c,
@@ -183,8 +193,8 @@ struct itls_update {
 };
 
 /*
- * Every connection has the two that follow, so bytes count: without debugging
- * they fit slabs of 1024 and 256.
+ * Every connection has the two that follow, so bytes count: they have slabs
+ * of their own.
  */
 struct itls_tx {
 	struct itls_cipher cipher;
@@ -323,6 +333,8 @@ struct itls_ctx {
 	pid_t pid;
 	char comm[TASK_COMM_LEN];
 	unsigned long born;	/* jiffies */
+	unsigned long used;	/* jiffies: when a key was, last */
+	bool active;		/* keys may be awake: see idle.c */
 	u64 tx_records, tx_bytes, rx_records, rx_bytes;
 	u32 tx_rekeys, rx_rekeys;
 	struct itls_req req;
@@ -356,6 +368,16 @@ int itls_ctx_install(struct itls_ctx *ctx, struct itls_tx *tx,
 		     struct itls_rx *rx);
 int itls_ctx_fail(struct itls_ctx *ctx, int err);
 int itls_ctx_wait_ready(struct sock *sk, struct itls_ctx *ctx, long timeo);
+int itls_ctx_init(void);
+void itls_ctx_exit(void);
+
+/* ---- idle.c: what idle connections let go of ---------------------------- */
+
+void itls_idle_touch(struct itls_ctx *ctx);
+int itls_idle_wake(struct itls_ctx *ctx, struct itls_cipher *c);
+void itls_idle_forget(struct itls_ctx *ctx);
+int itls_idle_init(void);
+void itls_idle_exit(void);
 
 /* ---- mark.c: who asked for handshakes ---------------------------------- */
 
@@ -435,8 +457,10 @@ bool itls_push_is_connected(const struct sock *sk);
 
 /* ---- tx.c, rx.c, control.c: records ---------------------------------- */
 
-struct itls_tx *itls_tx_alloc(const struct itls_keyinfo *key, bool keep_info);
+struct itls_tx *itls_tx_alloc(const struct itls_keyinfo *key);
 void itls_tx_free(struct itls_tx *tx);
+int itls_tx_init(void);
+void itls_tx_exit(void);
 int itls_tx_set_max_payload(struct itls_ctx *ctx, u16 max);
 int itls_tx_sendmsg(struct sock *sk, struct msghdr *msg, size_t size);
 void itls_tx_uncork(struct sock *sk);
@@ -448,8 +472,10 @@ int itls_tx_seal_update(struct sock *sk, struct itls_ctx *ctx, const u8 *bytes,
 			size_t len);
 bool itls_tx_is_idle(const struct sock *sk, const struct itls_tx *tx);
 
-struct itls_rx *itls_rx_alloc(const struct itls_keyinfo *key, bool keep_info);
+struct itls_rx *itls_rx_alloc(const struct itls_keyinfo *key);
 void itls_rx_free(struct itls_rx *rx);
+int itls_rx_init(void);
+void itls_rx_exit(void);
 void itls_rx_rekeyed(struct itls_rx *rx);
 int itls_rx_recvmsg(struct sock *sk, struct msghdr *msg, size_t len, int flags);
 ssize_t itls_rx_splice_read(struct sock *sk, struct pipe_inode_info *pipe,
@@ -573,6 +599,7 @@ void itls_netlink_exit(void);
 enum itls_stat {
 	ITLS_STAT_CURR_TX,
 	ITLS_STAT_CURR_RX,
+	ITLS_STAT_CURR_ACTIVE,
 	ITLS_STAT_HS_SUBMITTED,
 	ITLS_STAT_HS_ACCEPTED,
 	ITLS_STAT_HS_DONE,

@@ -9,49 +9,50 @@
 
 #include "itls.h"
 
-static int __init itls_init(void)
+/*
+ * Stopping ULP and netlink waits for a grace period, and so for a timer
+ * handler that was just finishing; no socket uses what comes before them.
+ */
+static const struct {
+	int (*init)(void);
+	void (*exit)(void);
+} parts[] = {
+	{ NULL, itls_cipher_exit },
+	{ itls_ctx_init, itls_ctx_exit },
+	{ itls_tx_init, itls_tx_exit },
+	{ itls_rx_init, itls_rx_exit },
+	{ itls_stats_init, itls_stats_exit },
+	{ itls_idle_init, itls_idle_exit },
+	{ itls_block_init, itls_block_exit },
+	{ itls_netlink_init, itls_netlink_exit },
+	{ itls_ulp_init, itls_ulp_exit },
+	{ itls_alias_init, itls_alias_exit },
+};
+
+static void stop(size_t nr)
 {
-	int err;
-
-	err = itls_stats_init();
-	if (err)
-		return err;
-	err = itls_block_init();
-	if (err)
-		goto err_stats;
-	err = itls_netlink_init();
-	if (err)
-		goto err_block;
-	err = itls_ulp_init();
-	if (err)
-		goto err_netlink;
-	err = itls_alias_init();
-	if (err)
-		goto err_ulp;
-	return 0;
-
-err_ulp:
-	itls_ulp_exit();
-err_netlink:
-	itls_netlink_exit();
-err_block:
-	itls_block_exit();
-err_stats:
-	itls_stats_exit();
-	return err;
+	while (nr)
+		parts[--nr].exit();
 }
 
-/*
- * No socket uses the ULP any more.  Unregistering it waits for a grace
- * period, and so for a timer handler that was just finishing.
- */
+static int __init itls_init(void)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(parts); i++) {
+		int err = parts[i].init ? parts[i].init() : 0;
+
+		if (!err)
+			continue;
+		stop(i);
+		return err;
+	}
+	return 0;
+}
+
 static void __exit itls_exit(void)
 {
-	itls_alias_exit();
-	itls_ulp_exit();
-	itls_netlink_exit();
-	itls_block_exit();
-	itls_stats_exit();
+	stop(ARRAY_SIZE(parts));
 }
 
 module_init(itls_init);

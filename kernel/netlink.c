@@ -331,7 +331,7 @@ static struct genl_family itls_genl_family __ro_after_init = {
 	.n_mcgrps = ARRAY_SIZE(itls_genl_groups),
 };
 
-int __init itls_netlink_init(void)
+int itls_netlink_init(void)
 {
 	int err;
 

@@ -322,6 +322,7 @@ static void itls_proto_close(struct sock *sk, long timeout)
 	if (itls_request_complete(ctx))
 		itls_stats_add(sk, ITLS_STAT_HS_SERVER_GONE, 1);
 	itls_ctx_unregister(ctx);
+	itls_idle_forget(ctx);
 	unhook(sk, ctx);
 	tx = ctx->tx;
 	rx = ctx->rx;

@@ -21,20 +21,22 @@
 /* Headers FIONREAD looks at; a peer may send any number of tiny records. */
 #define ITLS_INQ_RECORDS	64
 
+static struct kmem_cache *rx_cache;
+
 static u32 plain_left(struct sk_buff *skb)
 {
 	return skb->len - itls_plain(skb)->off;
 }
 
-struct itls_rx *itls_rx_alloc(const struct itls_keyinfo *key, bool keep_info)
+struct itls_rx *itls_rx_alloc(const struct itls_keyinfo *key)
 {
-	struct itls_rx *rx = kzalloc(sizeof(*rx), GFP_KERNEL);
+	struct itls_rx *rx = kmem_cache_zalloc(rx_cache, GFP_KERNEL);
 	int err;
 
 	if (!rx)
 		return ERR_PTR(-ENOMEM);
 	__skb_queue_head_init(&rx->plain);
-	err = itls_cipher_init(&rx->cipher, key, keep_info);
+	err = itls_cipher_init(&rx->cipher, key);
 	if (err) {
 		itls_rx_free(rx);
 		return ERR_PTR(err);
@@ -50,7 +52,8 @@ void itls_rx_free(struct itls_rx *rx)
 	kfree(rx->stash);
 	kfree_sensitive(rx->ticket);
 	itls_cipher_free(&rx->cipher);
-	kfree_sensitive(rx);
+	memzero_explicit(rx, sizeof(*rx));
+	kmem_cache_free(rx_cache, rx);
 }
 
 /*
@@ -797,4 +800,15 @@ bool itls_rx_drain(struct sock *sk, struct itls_ctx *ctx)
 	if (rx->eof || rx->err)
 		itls_frame_discard(sk);
 	return (rx->plain_len || rx->stash_len) && !rx->err;
+}
+
+int itls_rx_init(void)
+{
+	rx_cache = KMEM_CACHE(itls_rx, SLAB_NO_MERGE);
+	return rx_cache ? 0 : -ENOMEM;
+}
+
+void itls_rx_exit(void)
+{
+	kmem_cache_destroy(rx_cache);
 }

@@ -49,7 +49,8 @@ static int derive_key(struct crypto_shash *hmac, const struct itls_secret *s,
 	      expand(hmac, itls_cipher_key_len(desc), ITLS_LABEL_KEY, &key) ?:
 	      expand(hmac, ITLS_NONCE_LEN, ITLS_LABEL_IV, &iv);
 	if (!err)
-		itls_cipher_make_key(desc, key.bytes, iv.bytes, info);
+		itls_cipher_make_key(desc, TLS_1_3_VERSION, key.bytes,
+				     iv.bytes, info);
 	memzero_explicit(&key, sizeof(key));
 	memzero_explicit(&iv, sizeof(iv));
 	return err;
@@ -86,20 +87,21 @@ int itls_secret_init(struct itls_secret *s, const u8 *bytes, size_t len,
 /**
  * itls_secret_check() - is this the secret from which a key was made?
  * @s: secret
- * @key: TLS 1.3 key as userspace gave it
+ * @c: cipher with the key, TLS 1.3
  *
  * Return: 0, -EKEYREJECTED when it is another's, or the crypto API's error.
  */
-int itls_secret_check(const struct itls_secret *s, const struct itls_keyinfo *key)
+int itls_secret_check(const struct itls_secret *s, const struct itls_cipher *c)
 {
-	struct crypto_shash *hmac = hmac_alloc(key->desc);
+	const struct itls_cipher_desc *desc = itls_cipher_desc(c);
+	struct crypto_shash *hmac = hmac_alloc(desc);
 	struct itls_keyinfo made;
 	int err;
 
 	if (IS_ERR(hmac))
 		return PTR_ERR(hmac);
-	err = derive_key(hmac, s, key->desc, &made);
-	if (!err && !itls_cipher_is_same_key(key, &made))
+	err = derive_key(hmac, s, desc, &made);
+	if (!err && !itls_cipher_is_key(c, &made))
 		err = -EKEYREJECTED;
 	memzero_explicit(&made, sizeof(made));
 	crypto_free_shash(hmac);
@@ -134,7 +136,7 @@ int itls_secret_next(const struct itls_secret *s, const struct itls_cipher *c,
 		memcpy(next->secret.bytes, secret.bytes, s->len);
 		next->secret.len = s->len;
 		err = derive_key(hmac, &next->secret, desc, &key) ?:
-		      itls_cipher_init(&next->cipher, &key, false);
+		      itls_cipher_init(&next->cipher, &key);
 	}
 	if (err)
 		itls_secret_free(next);

@@ -41,7 +41,7 @@ static int key_is_welcome(const struct itls_ctx *ctx,
 static int install_tx(struct sock *sk, struct itls_ctx *ctx,
 		      const struct itls_keyinfo *key)
 {
-	struct itls_tx *tx = itls_tx_alloc(key, true);
+	struct itls_tx *tx = itls_tx_alloc(key);
 	int err;
 
 	if (IS_ERR(tx))
@@ -50,6 +50,7 @@ static int install_tx(struct sock *sk, struct itls_ctx *ctx,
 	err = key_is_welcome(ctx, key, true);
 	if (!err && ctx->tx) {
 		swap(ctx->tx->cipher, tx->cipher);
+		itls_idle_touch(ctx);
 		/* What ended it may have been the old key's last number. */
 		if (itls_record_is_exhausted(&tx->cipher.record))
 			ctx->tx->closed = false;
@@ -66,7 +67,7 @@ static int install_tx(struct sock *sk, struct itls_ctx *ctx,
 static int install_rx(struct sock *sk, struct itls_ctx *ctx,
 		      const struct itls_keyinfo *key)
 {
-	struct itls_rx *rx = itls_rx_alloc(key, true);
+	struct itls_rx *rx = itls_rx_alloc(key);
 	int err;
 
 	if (IS_ERR(rx))
@@ -75,6 +76,7 @@ static int install_rx(struct sock *sk, struct itls_ctx *ctx,
 	err = key_is_welcome(ctx, key, false);
 	if (!err && ctx->rx) {
 		swap(ctx->rx->cipher, rx->cipher);
+		itls_idle_touch(ctx);
 		itls_rx_rekeyed(ctx->rx);
 		itls_stats_add(sk, ITLS_STAT_RX_REKEY, 1);
 	} else if (!err) {
@@ -261,7 +263,7 @@ static int secret_take(struct itls_secret *secret, const u8 *bytes, u8 len,
 	if (!itls_record_is_13(&cipher->record))
 		return len ? -EINVAL : 0;
 	err = itls_secret_init(&s, bytes, len, itls_cipher_desc(cipher)) ?:
-	      itls_secret_check(&s, cipher->keyinfo);
+	      itls_secret_check(&s, cipher);
 	if (!err)
 		*secret = s;
 	memzero_explicit(&s, sizeof(s));
@@ -287,8 +289,6 @@ static int become_autonomous(struct itls_ctx *ctx,
 		swap(ctx->tx->secret, tx);
 		swap(ctx->rx->secret, rx);
 		itls_update_init(ctx->tx, a->rekey_records, a->rekey_bytes);
-		itls_cipher_forget_info(&ctx->tx->cipher);
-		itls_cipher_forget_info(&ctx->rx->cipher);
 		WRITE_ONCE(ctx->role, a->role);
 	}
 	memzero_explicit(&tx, sizeof(tx));

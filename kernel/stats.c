@@ -16,6 +16,7 @@ static unsigned int itls_net_id;
 static const char * const stat_names[__ITLS_STAT_MAX] = {
 	[ITLS_STAT_CURR_TX]		= "CurrTx",
 	[ITLS_STAT_CURR_RX]		= "CurrRx",
+	[ITLS_STAT_CURR_ACTIVE]		= "CurrActive",
 	[ITLS_STAT_HS_SUBMITTED]	= "HandshakeSubmitted",
 	[ITLS_STAT_HS_ACCEPTED]		= "HandshakeAccepted",
 	[ITLS_STAT_HS_DONE]		= "HandshakeDone",

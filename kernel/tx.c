@@ -15,15 +15,17 @@
 			 MSG_BATCH | MSG_CMSG_COMPAT | MSG_SPLICE_PAGES | \
 			 MSG_SENDPAGE_NOPOLICY)
 
-struct itls_tx *itls_tx_alloc(const struct itls_keyinfo *key, bool keep_info)
+static struct kmem_cache *tx_cache;
+
+struct itls_tx *itls_tx_alloc(const struct itls_keyinfo *key)
 {
-	struct itls_tx *tx = kzalloc(sizeof(*tx), GFP_KERNEL);
+	struct itls_tx *tx = kmem_cache_zalloc(tx_cache, GFP_KERNEL);
 	int err;
 
 	if (!tx)
 		return ERR_PTR(-ENOMEM);
 	itls_push_init(tx);
-	err = itls_cipher_init(&tx->cipher, key, keep_info);
+	err = itls_cipher_init(&tx->cipher, key);
 	if (err) {
 		itls_tx_free(tx);
 		return ERR_PTR(err);
@@ -40,7 +42,8 @@ void itls_tx_free(struct itls_tx *tx)
 	itls_open_reset(&tx->open);
 	itls_sealed_reset(&tx->sealed);
 	itls_cipher_free(&tx->cipher);
-	kfree_sensitive(tx);
+	memzero_explicit(tx, sizeof(*tx));
+	kmem_cache_free(tx_cache, tx);
 }
 
 /*
@@ -98,6 +101,9 @@ static int seal(struct sock *sk, struct itls_ctx *ctx, struct itls_open *open)
 	u8 *prefix;
 	int err;
 
+	err = itls_idle_wake(ctx, &tx->cipher);
+	if (err)
+		return err;
 	open->in_place = open->in_place && open->len >= ITLS_BLOCK_MIN;
 	itls_open_map(sk, open, itls_record_is_13(r), &tx->inner_type, src);
 	err = itls_sealed_map(sk, sealed, r, open, &prefix, dst);
@@ -520,4 +526,15 @@ int itls_tx_message(struct sock *sk, struct itls_ctx *ctx, u8 type,
 	tx->sealed.records++;
 	itls_push_sealed(sk, tx);
 	return 0;
+}
+
+int itls_tx_init(void)
+{
+	tx_cache = KMEM_CACHE(itls_tx, SLAB_NO_MERGE);
+	return tx_cache ? 0 : -ENOMEM;
+}
+
+void itls_tx_exit(void)
+{
+	kmem_cache_destroy(tx_cache);
 }

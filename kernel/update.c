@@ -187,6 +187,7 @@ int itls_update_rx(struct sock *sk, struct itls_ctx *ctx)
 	if (err)
 		return err;
 	itls_secret_change(&rx->secret, &rx->cipher, &next);
+	itls_idle_touch(ctx);
 	rx->update_due = false;
 	rx->update_asked = false;
 	ctx->rx_rekeys++;

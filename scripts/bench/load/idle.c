@@ -46,6 +46,27 @@ static void memory_read(uint64_t *used, uint64_t *slab)
 		meminfo(text, "\nBuffers:") - meminfo(text, "\nCached:");
 }
 
+/* What itls keeps of a connection depends on when it was last used: itls(7). */
+static void itls_wait_idle(void)
+{
+	unsigned int tries = 60;
+	char line[64];
+	long active;
+	FILE *f;
+
+	do {
+		active = -1;
+		sleep(1);
+		f = fopen("/proc/net/itls_stat", "r");
+		while (f && active < 0 && fgets(line, sizeof(line), f))
+			sscanf(line, "CurrActive %ld", &active);
+		if (f)
+			fclose(f);
+	} while (active > 0 && --tries);
+	if (active)
+		die("/proc/net/itls_stat: CurrActive does not become 0");
+}
+
 /* A record each way, read to the end. */
 static void exchange(const struct options *o, enum variant v, struct conn *c, int wire,
 		     off_t record)
@@ -79,6 +100,8 @@ static void measure(const struct options *o, enum variant v, unsigned int nr, st
 		if (o->used)
 			exchange(o, v, &conns[i], wire, record);
 	}
+	if (v == ITLS)
+		itls_wait_idle();
 	memory_read(&r->mem, &r->slab);
 	r->mem -= used;
 	r->slab -= slab;

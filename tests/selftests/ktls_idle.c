@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Connections that are idle let go of what their keys are made into, and go
+ * on as if nothing had been when there is something to send or to receive.
+ */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <unistd.h>
+
+#include "rekey.h"
+#include "stat.h"
+
+/* A minute's worth of a slow machine's time: each waits for a connection to be idle. */
+#define DEADLINE	60
+
+static const struct {
+	uint16_t version, cipher;
+} suites[] = {
+	{ TLS_1_2_VERSION, TLS_CIPHER_AES_GCM_128 },
+	{ TLS_1_2_VERSION, TLS_CIPHER_AES_GCM_256 },
+	{ TLS_1_2_VERSION, TLS_CIPHER_CHACHA20_POLY1305 },
+	{ TLS_1_3_VERSION, TLS_CIPHER_AES_GCM_128 },
+	{ TLS_1_3_VERSION, TLS_CIPHER_AES_GCM_256 },
+	{ TLS_1_3_VERSION, TLS_CIPHER_CHACHA20_POLY1305 },
+};
+
+#define NR_SUITES (sizeof(suites) / sizeof(*suites))
+
+struct keyed {
+	int fd;
+	struct peer peer;
+	union peer_info tx, rx;
+};
+
+static void keyed_open(struct keyed *k, size_t suite)
+{
+	int fd[2];
+
+	sock_pair(AF_INET, fd);
+	k->fd = fd[0];
+	peer_info_make(&k->tx, suites[suite].version, suites[suite].cipher, 1, 5);
+	peer_info_make(&k->rx, suites[suite].version, suites[suite].cipher, 2, 9);
+	ulp_require(k->fd);
+	ASSERT_EQ(0, key_set(k->fd, TLS_TX, &k->tx));
+	ASSERT_EQ(0, key_set(k->fd, TLS_RX, &k->rx));
+	peer_init(&k->peer, fd[1], &k->tx, &k->rx);
+}
+
+static void keyed_close(struct keyed *k)
+{
+	close(k->fd);
+	peer_free(&k->peer);
+}
+
+static void all_open(struct keyed *all)
+{
+	size_t i;
+
+	for (i = 0; i < NR_SUITES; i++)
+		keyed_open(&all[i], i);
+	EXPECT_EQ((long)NR_SUITES, stat_get("CurrActive"));
+}
+
+static void all_close(struct keyed *all)
+{
+	size_t i;
+
+	for (i = 0; i < NR_SUITES; i++)
+		keyed_close(&all[i]);
+	stat_wait("CurrActive", 0);
+}
+
+TEST_TIMEOUT(go_on, DEADLINE)
+{
+	struct keyed all[NR_SUITES];
+	size_t i, round;
+
+	INTREE_DIFFERS("keeps it");
+	all_open(all);
+	for (round = 1; round <= 2; round++) {
+		stat_wait("CurrActive", 0);
+		for (i = 0; i < NR_SUITES; i++)
+			talk_expect(all[i].fd, &all[i].peer);
+		EXPECT_EQ((long)NR_SUITES, stat_get("CurrActive"));
+	}
+	all_close(all);
+}
+
+/* What getsockopt() tells is made from the key that is left. */
+TEST_TIMEOUT(keys_are_told, DEADLINE)
+{
+	struct keyed all[NR_SUITES];
+	union peer_info told;
+	uint8_t *salt, *iv, *seq;
+	socklen_t len;
+	size_t i;
+
+	INTREE_DIFFERS("keeps it");
+	all_open(all);
+	for (i = 0; i < NR_SUITES; i++)
+		talk_expect(all[i].fd, &all[i].peer);
+	stat_wait("CurrActive", 0);
+	for (i = 0; i < NR_SUITES; i++) {
+		memset(&told, 0, sizeof(told));
+		len = peer_info_size(&all[i].tx);
+		ASSERT_EQ(0, getsockopt(all[i].fd, SOL_TLS, TLS_TX, &told, &len));
+		peer_info_parts(&told, &salt, &iv, &seq);
+		EXPECT_EQ(6, seq[7]);
+		seq[7] = 5;
+		/* The explicit nonce, which in TLS 1.2 is told too. */
+		if (suites[i].version == TLS_1_2_VERSION &&
+		    suites[i].cipher != TLS_CIPHER_CHACHA20_POLY1305)
+			iv[7]--;
+		EXPECT_MEMEQ(&all[i].tx, &told, len);
+	}
+	EXPECT_EQ(0, stat_get("CurrActive"));
+	all_close(all);
+}
+
+TEST_TIMEOUT(new_keys, DEADLINE)
+{
+	struct keyed k;
+
+	INTREE_DIFFERS("keeps it");
+	keyed_open(&k, NR_SUITES - 2);
+	stat_wait("CurrActive", 0);
+	EXPECT_ERRNO(EKEYREJECTED, key_set(k.fd, TLS_TX, &k.tx));
+	peer_info_update(&k.tx);
+	ASSERT_EQ(0, key_set(k.fd, TLS_TX, &k.tx));
+	EXPECT_EQ(1, stat_get("CurrActive"));
+	peer_key_free(&k.peer.rx);
+	peer_key_init(&k.peer.rx, &k.tx);
+	talk_expect(k.fd, &k.peer);
+	keyed_close(&k);
+}
+
+static void *read_four(void *arg)
+{
+	recv_expect(*(int *)arg, "late", 4);
+	return NULL;
+}
+
+/* The lock is not a sleeping reader's, but the wake-up is. */
+TEST_TIMEOUT(reader_asleep, DEADLINE)
+{
+	struct keyed k;
+	pthread_t reader;
+
+	INTREE_DIFFERS("keeps it");
+	keyed_open(&k, NR_SUITES - 1);
+	ASSERT_EQ(0, pthread_create(&reader, NULL, read_four, &k.fd));
+	stat_wait("CurrActive", 0);
+	peer_send(&k.peer, REC_DATA, "late", 4);
+	pthread_join(reader, NULL);
+	EXPECT_EQ(1, stat_get("CurrActive"));
+	keyed_close(&k);
+}
+
+/* A record that is open, and one that waits: neither is lost. */
+TEST_TIMEOUT(half_way, DEADLINE)
+{
+	struct keyed k;
+	uint8_t got[8];
+
+	INTREE_DIFFERS("keeps it");
+	keyed_open(&k, 0);
+	ASSERT_EQ(4, send(k.fd, "half", 4, MSG_MORE));
+	peer_send(&k.peer, REC_DATA, "wait", 4);
+	stat_wait("CurrActive", 0);
+	ASSERT_EQ(4, send(k.fd, "full", 4, 0));
+	ASSERT_EQ(1, peer_recv_all(&k.peer, got, 8));
+	EXPECT_MEMEQ("halffull", got, 8);
+	recv_expect(k.fd, "wait", 4);
+	keyed_close(&k);
+}
+
+/* One that is used, however little, keeps what it has. */
+TEST_TIMEOUT(active_stays, DEADLINE)
+{
+	struct keyed idle, active;
+	int64_t end;
+
+	INTREE_DIFFERS("keeps it");
+	keyed_open(&idle, 3);
+	keyed_open(&active, 3);
+	end = sock_now_ms() + 20000;
+	while (stat_get("CurrActive") == 2 && sock_now_ms() < end) {
+		talk_expect(active.fd, &active.peer);
+		usleep(100 * 1000);
+	}
+	EXPECT_EQ(1, stat_get("CurrActive"));
+	for (end = sock_now_ms() + 4000; sock_now_ms() < end; usleep(100 * 1000)) {
+		talk_expect(active.fd, &active.peer);
+		EXPECT_EQ(1, stat_get("CurrActive"));
+	}
+	keyed_close(&idle);
+	keyed_close(&active);
+	stat_wait("CurrActive", 0);
+}
