@@ -9,6 +9,7 @@
  *	netlink  done  session  alias
  *	ulp
  *	proto  embryo  sockopt  connect  listen  request  channel
+ *	read
  *	tx  rx  control  message  update
  *	frame  secret  open  sealed  push
  *	ctx  idle
@@ -401,6 +402,12 @@ static inline struct itls_plain *itls_plain(struct sk_buff *skb)
 	return (struct itls_plain *)skb->cb;
 }
 
+/* Bytes of it that were not read yet. */
+static inline u32 itls_plain_left(struct sk_buff *skb)
+{
+	return skb->len - itls_plain(skb)->off;
+}
+
 /* Where a record is: the stash holds its first bytes, the queue the rest. */
 struct itls_frame {
 	u8 type;
@@ -455,6 +462,12 @@ void itls_push_write_space(struct sock *sk, struct itls_ctx *ctx);
 bool itls_push_is_alive(const struct sock *sk);
 bool itls_push_is_connected(const struct sock *sk);
 
+/* ---- read.c: readers ------------------------------------------------------ */
+
+int itls_read_msg(struct sock *sk, struct msghdr *msg, size_t len, int flags);
+ssize_t itls_read_splice(struct sock *sk, struct pipe_inode_info *pipe,
+			 size_t len, unsigned int flags);
+
 /* ---- tx.c, rx.c, control.c: records ---------------------------------- */
 
 struct itls_tx *itls_tx_alloc(const struct itls_keyinfo *key);
@@ -477,9 +490,11 @@ void itls_rx_free(struct itls_rx *rx);
 int itls_rx_init(void);
 void itls_rx_exit(void);
 void itls_rx_rekeyed(struct itls_rx *rx);
-int itls_rx_recvmsg(struct sock *sk, struct msghdr *msg, size_t len, int flags);
-ssize_t itls_rx_splice_read(struct sock *sk, struct pipe_inode_info *pipe,
-			    size_t len, unsigned int flags);
+/* itls_rx_next() took a record of data that has none. */
+#define ITLS_RX_EMPTY	2
+int itls_rx_next(struct sock *sk, struct itls_ctx *ctx);
+bool itls_rx_is_stalled(const struct sock *sk, const struct itls_rx *rx);
+void itls_rx_adjust_lowat(struct sock *sk, struct itls_rx *rx);
 int itls_rx_inq(struct sock *sk, struct itls_ctx *ctx);
 bool itls_rx_is_ready(const struct itls_rx *rx);
 bool itls_rx_wants_reader(struct sock *sk, struct itls_rx *rx);

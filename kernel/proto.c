@@ -173,7 +173,7 @@ static int itls_proto_recvmsg(struct sock *sk, struct msghdr *msg, size_t len,
 	struct itls_ctx *ctx = itls_ctx_of(sk);
 
 	if (rx_is_ours(ctx) && !(flags & MSG_ERRQUEUE))
-		return itls_rx_recvmsg(sk, msg, len, flags);
+		return itls_read_msg(sk, msg, len, flags);
 	return ctx->proto->base->recvmsg(sk, msg, len,
 					 flags ITLS_ADDR_LEN_ARG);
 }
@@ -385,7 +385,7 @@ static ssize_t itls_ops_splice_read(struct socket *sock, loff_t *ppos,
 		flags &= ~SPLICE_F_NONBLOCK;
 	if (sock->file->f_flags & O_NONBLOCK)
 		flags |= SPLICE_F_NONBLOCK;
-	return itls_rx_splice_read(sock->sk, pipe, len, flags);
+	return itls_read_splice(sock->sk, pipe, len, flags);
 }
 
 /* SO_RCVLOWAT; the socket is locked. */

@@ -1,32 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Receiving: decrypted records on a list, and the readers who take from it,
- * wait for it, look at it and ask how long it is.
+ * Receiving: records taken out of TCP's queue onto a list of decrypted ones,
+ * and whether there is something to read.  Readers are in read.c.
  *
  * Process context under the socket lock, but for itls_rx_check(), which
  * data_ready runs in softirq with the lock's spinlock held.
  */
-#include <linux/sched/signal.h>
 #include <linux/slab.h>
-#include <linux/splice.h>
 
 #include "itls.h"
 
-/* Bytes read before packets that arrived meanwhile are let in. */
-#define ITLS_FLUSH_BYTES	(128 * 1024)
-/* Memory that a peek for so many bytes may take, whatever the buffer's size. */
-#define ITLS_PEEK_MEMORY	SZ_1M
 /* Records without data taken in a row; each may cost a change of keys. */
 #define ITLS_CONTROL_BURST	64
 /* Headers FIONREAD looks at; a peer may send any number of tiny records. */
 #define ITLS_INQ_RECORDS	64
 
 static struct kmem_cache *rx_cache;
-
-static u32 plain_left(struct sk_buff *skb)
-{
-	return skb->len - itls_plain(skb)->off;
-}
 
 struct itls_rx *itls_rx_alloc(const struct itls_keyinfo *key)
 {
@@ -136,7 +125,7 @@ void itls_rx_check(struct sock *sk, struct itls_rx *rx)
  * TCP would not tell of fewer bytes in its queue than the low water mark: too
  * late for a reader asleep, and when bytes that left the queue count towards it.
  */
-static void rx_adjust_lowat(struct sock *sk, struct itls_rx *rx)
+void itls_rx_adjust_lowat(struct sock *sk, struct itls_rx *rx)
 {
 	bool lower = rx->sleepers || rx->stash_len ||
 		     !skb_queue_empty(&rx->plain);
@@ -150,7 +139,7 @@ static void rx_adjust_lowat(struct sock *sk, struct itls_rx *rx)
 }
 
 /* Does a record wait for a reader to make room for it?  No lock. */
-static bool rx_is_stalled(const struct sock *sk, const struct itls_rx *rx)
+bool itls_rx_is_stalled(const struct sock *sk, const struct itls_rx *rx)
 {
 	return !READ_ONCE(rx->rekey) && !READ_ONCE(rx->broken) &&
 	       itls_frame_is_stalled(sk);
@@ -164,7 +153,7 @@ static void rx_make_room(struct sock *sk, struct itls_rx *rx)
 {
 	struct itls_frame f;
 
-	if (rx->eof || rx->err || !rx_is_stalled(sk, rx))
+	if (rx->eof || rx->err || !itls_rx_is_stalled(sk, rx))
 		return;
 	if (!itls_frame_next(sk, rx, &f) && !f.whole)
 		itls_frame_stash(sk, rx, &f);
@@ -177,7 +166,7 @@ static void rx_make_room(struct sock *sk, struct itls_rx *rx)
 void itls_rx_settle(struct sock *sk, struct itls_rx *rx)
 {
 	rx_make_room(sk, rx);
-	rx_adjust_lowat(sk, rx);
+	itls_rx_adjust_lowat(sk, rx);
 	itls_rx_check(sk, rx);
 }
 
@@ -187,7 +176,7 @@ void itls_rx_lowat_changed(struct sock *sk, struct itls_ctx *ctx)
 	struct itls_rx *rx = ctx->rx;
 
 	rx->lowered = false;
-	rx_adjust_lowat(sk, rx);
+	itls_rx_adjust_lowat(sk, rx);
 	itls_rx_check(sk, rx);
 	if (itls_rx_wants_reader(sk, rx))
 		ctx->saved.data_ready(sk);
@@ -203,7 +192,7 @@ bool itls_rx_is_ready(const struct itls_rx *rx)
 /* Is there something for a reader to do, be it to make room?  No lock. */
 bool itls_rx_wants_reader(struct sock *sk, struct itls_rx *rx)
 {
-	return itls_rx_is_ready(rx) || rx_is_stalled(sk, rx);
+	return itls_rx_is_ready(rx) || itls_rx_is_stalled(sk, rx);
 }
 
 /* The program has set the key that a KeyUpdate announced; socket locked. */
@@ -233,9 +222,6 @@ static void rx_look_for_key_update(struct sock *sk, struct itls_rx *rx,
 	if (rx->rekey)
 		itls_stats_add(sk, ITLS_STAT_RX_KEY_UPDATE, 1);
 }
-
-/* rx_next() took a record of data that has none. */
-#define ITLS_RX_EMPTY	2
 
 /*
  * A header from which no record follows.  Under the kTLS ABI the error is the
@@ -290,7 +276,7 @@ static int rx_count_control(struct itls_rx *rx)
  * -EAGAIN (others have a turn first) when it may be tried again, -EKEYEXPIRED
  * until the key is changed, or the error that ended the direction.
  */
-static int rx_next(struct sock *sk, struct itls_ctx *ctx)
+int itls_rx_next(struct sock *sk, struct itls_ctx *ctx)
 {
 	struct itls_rx *rx = ctx->rx;
 	struct sk_buff *skb;
@@ -320,7 +306,7 @@ static int rx_next(struct sock *sk, struct itls_ctx *ctx)
 		return rx_break(sk, ctx, err);
 	if (!f.whole) {
 		itls_update_answer(sk, ctx);
-		if (rx->stash_len || rx_is_stalled(sk, rx))
+		if (rx->stash_len || itls_rx_is_stalled(sk, rx))
 			return itls_frame_stash(sk, rx, &f);
 		return 0;
 	}
@@ -356,391 +342,6 @@ static int rx_next(struct sock *sk, struct itls_ctx *ctx)
 	return 1;
 }
 
-/* ---- reading ------------------------------------------------------------------ */
-
-/*
- * Did a managed stream end without close_notify?  By FIN, or by a reset whose
- * error somebody (a send, SO_ERROR) has taken away already.
- */
-static bool rx_is_truncated(const struct sock *sk, const struct itls_ctx *ctx)
-{
-	if (!itls_ctx_is_managed(ctx))
-		return false;
-	return sock_flag(sk, SOCK_DONE) ||
-	       (sk->sk_state == TCP_CLOSE && !sk->sk_err && !ctx->rx->shut);
-}
-
-static bool rx_has_ended(const struct sock *sk)
-{
-	return sock_flag(sk, SOCK_DONE) || sk->sk_shutdown & RCV_SHUTDOWN ||
-	       sk->sk_state == TCP_CLOSE;
-}
-
-/* Bytes a reader wants before it returns. */
-static size_t rx_target(const struct sock *sk, const struct itls_rx *rx,
-			int flags, size_t len)
-{
-	if (flags & MSG_WAITALL || !rx->lowered)
-		return sock_rcvlowat(sk, flags & MSG_WAITALL, len);
-	return min_t(size_t, rx->rcvlowat, len) ?: 1;
-}
-
-/* Has anything happened since @seen records had been read? */
-static bool rx_has_news(struct sock *sk, const struct itls_ctx *ctx, u64 seen)
-{
-	const struct itls_rx *rx = ctx->rx;
-
-	return READ_ONCE(ctx->rx_records) != seen || READ_ONCE(rx->whole) ||
-	       READ_ONCE(rx->eof) || READ_ONCE(rx->err) || rx_is_stalled(sk, rx) ||
-	       READ_ONCE(sk->sk_err) ||
-	       READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN ||
-	       READ_ONCE(sk->sk_state) == TCP_CLOSE;
-}
-
-/*
- * Waits for the next record.  A caller that has something (@have) to return
- * leaves the connection's error to the next call.  Return: 1 to look again, 0
- * at the end of the stream, or -errno, in the order in which tcp_recvmsg()
- * decides.
- */
-static int rx_wait(struct sock *sk, struct itls_ctx *ctx, bool have,
-		   long *timeo)
-{
-	DEFINE_WAIT_FUNC(wait, woken_wake_function);
-	u64 seen = ctx->rx_records;
-	struct itls_rx *rx = ctx->rx;
-
-	if (rx->eof)
-		return 0;
-	/* Who takes the error first has it; others go by what is left. */
-	if (rx->broken && sk->sk_err)
-		return have ? 0 : sock_error(sk) ?: 1;
-	/* Not an end that could be taken for the stream's. */
-	if (rx->broken && rx_has_ended(sk))
-		return rx->broken;
-	if (rx_is_truncated(sk, ctx)) {
-		itls_control_truncated(sk, ctx);
-		return rx->err;
-	}
-	if (sock_flag(sk, SOCK_DONE))
-		return 0;
-	if (sk->sk_err)
-		return have ? 0 : sock_error(sk) ?: 1;
-	if (sk->sk_shutdown & RCV_SHUTDOWN)
-		return 0;
-	if (sk->sk_state == TCP_CLOSE)
-		return -ENOTCONN;
-	if (!*timeo)
-		return -EAGAIN;
-	if (signal_pending(current))
-		return sock_intr_errno(*timeo);
-
-	rx->sleepers++;
-	itls_rx_settle(sk, rx);
-	add_wait_queue(sk_sleep(sk), &wait);
-	sk_set_bit(SOCKWQ_ASYNC_WAITDATA, sk);
-	sk_wait_event(sk, timeo, rx_has_news(sk, ctx, seen), &wait);
-	sk_clear_bit(SOCKWQ_ASYNC_WAITDATA, sk);
-	remove_wait_queue(sk_sleep(sk), &wait);
-	rx->sleepers--;
-	rx_adjust_lowat(sk, rx);
-	return 1;
-}
-
-/*
- * rx_next() for a reader, who goes on after others had a turn, or is told to
- * come back.
- */
-static int rx_take(struct sock *sk, struct itls_ctx *ctx, const long *timeo)
-{
-	int ret;
-
-	while ((ret = rx_next(sk, ctx)) == -EAGAIN) {
-		if (!*timeo) {
-			ctx->saved.data_ready(sk);
-			return ret;
-		}
-		if (signal_pending(current))
-			return sock_intr_errno(*timeo);
-		release_sock(sk);
-		cond_resched();
-		lock_sock(sk);
-	}
-	return ret;
-}
-
-/*
- * Finds the next decrypted record, waiting for it while the caller @has less
- * than its @target.  Return: 1 with *@skbp set, ITLS_RX_EMPTY, 0 when there is none (and,
- * having waited, will be none).
- */
-static int rx_peek(struct sock *sk, struct itls_ctx *ctx, size_t has,
-		   size_t target, long *timeo, struct sk_buff **skbp)
-{
-	int ret;
-
-	while (!(*skbp = skb_peek(&ctx->rx->plain))) {
-		ret = rx_take(sk, ctx, timeo);
-		if (!ret && has < target)
-			ret = rx_wait(sk, ctx, has, timeo);
-		if (ret <= 0 || ret == ITLS_RX_EMPTY)
-			return ret;
-	}
-	return 1;
-}
-
-/*
- * Tells the caller the content type (kTLS ABI: TLS_GET_RECORD_TYPE).  A
- * caller that cannot be told must not take a control record for data.
- */
-static int rx_put_type(const struct itls_ctx *ctx, struct msghdr *msg, u8 type)
-{
-	int err;
-
-	if (itls_ctx_is_managed(ctx))
-		return 0;
-	if (type == ITLS_TYPE_DATA && !msg->msg_controllen)
-		return 0;
-	err = put_cmsg(msg, SOL_TLS, TLS_GET_RECORD_TYPE, sizeof(type), &type);
-	if (type != ITLS_TYPE_DATA && (err || msg->msg_flags & MSG_CTRUNC))
-		return -EIO;
-	return 0;
-}
-
-/* Bytes of one record were read; it leaves the list when it is used up. */
-static void plain_advance(struct itls_rx *rx, struct sk_buff *skb, u32 n)
-{
-	itls_plain(skb)->off += n;
-	rx->plain_len -= n;
-	if (plain_left(skb))
-		return;
-	__skb_unlink(skb, &rx->plain);
-	rx->plain_size -= skb->truesize;
-	consume_skb(skb);
-}
-
-/* With @discard (MSG_TRUNC on TCP) the bytes are read and thrown away. */
-static int rx_copy(struct itls_rx *rx, struct sk_buff *skb, struct msghdr *msg,
-		   size_t len, bool discard)
-{
-	u32 n = min_t(size_t, len, plain_left(skb));
-	int err = 0;
-
-	if (!discard)
-		err = skb_copy_datagram_msg(skb, itls_plain(skb)->off, msg, n);
-	if (err)
-		return err;
-	plain_advance(rx, skb, n);
-	return n;
-}
-
-static int rx_read(struct sock *sk, struct itls_ctx *ctx, struct msghdr *msg,
-		   size_t len, int flags, long *timeo)
-{
-	size_t target = rx_target(sk, ctx->rx, flags, len);
-	bool discard = flags & MSG_TRUNC && itls_ctx_is_managed(ctx);
-	size_t copied = 0, flushed = 0;
-	struct itls_rx *rx = ctx->rx;
-	struct sk_buff *skb;
-	u8 type = 0, next;
-	int ret = 0;
-	u32 left;
-
-	/* TCP looks for something even when no bytes are asked for. */
-	while (copied < len || (!len && itls_ctx_is_managed(ctx))) {
-		ret = rx_peek(sk, ctx, copied, target, timeo, &skb);
-		if (ret <= 0)
-			break;
-		/* Told of an empty record only who will not take it for the end. */
-		if (!skb && !msg->msg_controllen)
-			continue;
-		next = skb ? itls_plain(skb)->type : ITLS_TYPE_DATA;
-		if (type && next != type)
-			break;
-		if (!type) {
-			type = next;
-			ret = rx_put_type(ctx, msg, type);
-			if (ret)
-				break;
-		}
-		if (!skb)
-			continue;
-		left = plain_left(skb);
-		ret = rx_copy(rx, skb, msg, len - copied, discard);
-		if (ret < 0)
-			break;
-		copied += ret;
-		if (ret == left && !itls_ctx_is_managed(ctx))
-			msg->msg_flags |= MSG_EOR;
-		if (type != ITLS_TYPE_DATA || !len)
-			break;
-		if (copied - flushed >= ITLS_FLUSH_BYTES) {
-			flushed = copied;
-			sk_flush_backlog(sk);
-		}
-	}
-	return copied ?: min(ret, 0);
-}
-
-/*
- * May a peek decrypt one more record?  What is peeked at has left TCP's
- * accounting, so it takes no more memory than the receive buffer might, or
- * some more while there is less than the caller insists on: a record of one
- * byte takes a kilobyte.
- */
-static bool peek_has_room(const struct sock *sk, const struct itls_rx *rx,
-			  size_t target)
-{
-	unsigned int rcvbuf = READ_ONCE(sk->sk_rcvbuf);
-
-	if (rx->plain_len < target && rx->plain_size < ITLS_PEEK_MEMORY)
-		return true;
-	return rx->plain_size < rcvbuf;
-}
-
-/*
- * MSG_PEEK: decrypts until there is enough, which may wait and drop the
- * lock, and copies only then.
- */
-static int rx_peek_read(struct sock *sk, struct itls_ctx *ctx,
-			struct msghdr *msg, size_t len, int flags, long *timeo)
-{
-	/* TCP looks for something even when no bytes are asked for. */
-	size_t least = itls_ctx_is_managed(ctx);
-	size_t want = clamp_t(size_t, len, least, READ_ONCE(sk->sk_rcvbuf));
-	size_t target = rx_target(sk, ctx->rx, flags, want);
-	bool discard = flags & MSG_TRUNC && itls_ctx_is_managed(ctx);
-	struct itls_rx *rx = ctx->rx;
-	struct sk_buff *skb;
-	size_t copied = 0;
-	u8 type = 0;
-	int ret = 1;
-
-	while (ret > 0 && rx->plain_len < want &&
-	       peek_has_room(sk, rx, target)) {
-		skb = skb_peek_tail(&rx->plain);
-		if (skb && itls_plain(skb)->type != ITLS_TYPE_DATA)
-			break;
-		ret = rx_take(sk, ctx, timeo);
-		if (!ret && rx->plain_len < target)
-			ret = rx_wait(sk, ctx, rx->plain_len, timeo);
-	}
-	skb_queue_walk(&rx->plain, skb) {
-		u32 n = min_t(size_t, len - copied, plain_left(skb));
-		int err;
-
-		if (type && itls_plain(skb)->type != type)
-			break;
-		err = type ? 0 : rx_put_type(ctx, msg, itls_plain(skb)->type);
-		type = itls_plain(skb)->type;
-		if (!err && !discard)
-			err = skb_copy_datagram_msg(skb, itls_plain(skb)->off,
-						    msg, n);
-		if (err)
-			return copied ?: err;
-		copied += n;
-		if (type != ITLS_TYPE_DATA || copied == len)
-			break;
-	}
-	return copied ?: min(ret, 0);
-}
-
-/**
- * itls_rx_recvmsg() - recv() and its kin on a socket that decrypts
- * @sk: socket, not locked
- * @msg: where to
- * @len: bytes wanted
- * @flags: MSG_*
- *
- * Return: bytes of one content type, 0 at the end of the stream, or -errno:
- * as tcp_recvmsg(), and the handshake's error, -EIO for a control record the
- * caller left no room to name, -EKEYEXPIRED between KeyUpdate and the new key,
- * -EBADMSG, -EMSGSIZE, -EINVAL or -EPROTO for a record that is not authentic,
- * too long, not TLS, or out of place.
- */
-int itls_rx_recvmsg(struct sock *sk, struct msghdr *msg, size_t len, int flags)
-{
-	struct itls_ctx *ctx = itls_ctx_of(sk);
-	long timeo;
-	int ret;
-
-	if (flags & MSG_OOB)
-		return -EINVAL;
-	lock_sock(sk);
-	timeo = sock_rcvtimeo(sk, flags & MSG_DONTWAIT);
-	ret = itls_ctx_wait_ready(sk, ctx, timeo);
-	if (!ret && flags & MSG_PEEK)
-		ret = rx_peek_read(sk, ctx, msg, len, flags, &timeo);
-	else if (!ret)
-		ret = rx_read(sk, ctx, msg, len, flags, &timeo);
-	if (ctx->rx)
-		itls_rx_settle(sk, ctx->rx);
-	release_sock(sk);
-	return ret;
-}
-
-/* Moves decrypted pages into a pipe; returns bytes or -errno. */
-static ssize_t rx_splice(struct sock *sk, struct itls_ctx *ctx,
-			 struct pipe_inode_info *pipe, size_t len,
-			 unsigned int flags, long *timeo)
-{
-	struct itls_rx *rx = ctx->rx;
-	struct sk_buff *skb;
-	size_t copied = 0;
-	int ret = 0;
-	u32 n;
-
-	while (copied < len) {
-		ret = rx_peek(sk, ctx, copied, 1, timeo, &skb);
-		if (ret <= 0)
-			break;
-		if (!skb)
-			continue;
-		ret = -EINVAL;
-		if (itls_plain(skb)->type != ITLS_TYPE_DATA)
-			break;
-		ret = skb_splice_bits(skb, sk, itls_plain(skb)->off, pipe,
-				      min_t(size_t, len - copied,
-					    plain_left(skb)), flags);
-		if (ret <= 0)
-			break;
-		copied += ret;
-		n = plain_left(skb);
-		plain_advance(rx, skb, ret);
-		if (n > ret)
-			break;
-	}
-	return copied ?: min(ret, 0);
-}
-
-/**
- * itls_rx_splice_read() - splice() from a socket that decrypts
- * @sk: socket, not locked
- * @pipe: where to; locked by the caller
- * @len: bytes wanted
- * @flags: SPLICE_F_*, with SPLICE_F_NONBLOCK also for a non-blocking file
- *
- * Return: bytes, 0 at the end, or -errno as itls_rx_recvmsg(); -EINVAL for a
- * control record, which stays for recvmsg().
- */
-ssize_t itls_rx_splice_read(struct sock *sk, struct pipe_inode_info *pipe,
-			    size_t len, unsigned int flags)
-{
-	struct itls_ctx *ctx = itls_ctx_of(sk);
-	ssize_t ret;
-	long timeo;
-
-	lock_sock(sk);
-	timeo = sock_rcvtimeo(sk, flags & SPLICE_F_NONBLOCK);
-	ret = itls_ctx_wait_ready(sk, ctx, timeo);
-	if (!ret)
-		ret = rx_splice(sk, ctx, pipe, len, flags, &timeo);
-	if (ctx->rx)
-		itls_rx_settle(sk, ctx->rx);
-	release_sock(sk);
-	return ret;
-}
-
 /**
  * itls_rx_inq() - how many bytes of plaintext can be read (FIONREAD)
  * @sk: socket, locked
@@ -755,7 +356,7 @@ int itls_rx_inq(struct sock *sk, struct itls_ctx *ctx)
 	struct itls_rx *rx = ctx->rx;
 	size_t bytes;
 
-	while (skb_queue_empty(&rx->plain) && rx_next(sk, ctx) > 0)
+	while (skb_queue_empty(&rx->plain) && itls_rx_next(sk, ctx) > 0)
 		;
 	itls_rx_settle(sk, rx);
 	bytes = rx->plain_len;
@@ -795,7 +396,7 @@ bool itls_rx_drain(struct sock *sk, struct itls_ctx *ctx)
 {
 	struct itls_rx *rx = ctx->rx;
 
-	while (skb_queue_empty(&rx->plain) && rx_next(sk, ctx) > 0)
+	while (skb_queue_empty(&rx->plain) && itls_rx_next(sk, ctx) > 0)
 		;
 	if (rx->eof || rx->err)
 		itls_frame_discard(sk);
