@@ -386,6 +386,12 @@ int itls_cipher_open(struct itls_cipher *c, u8 type, const u8 *explicit_nonce,
 	return err;
 }
 
+/* The record that was opened last is opened once more. */
+void itls_cipher_again(struct itls_cipher *c)
+{
+	itls_record_rewind(&c->record);
+}
+
 /*
  * Gives back the key as it was set, with the present sequence number and,
  * in TLS 1.2, explicit nonce, which is what in-tree kTLS reports.
@@ -434,6 +440,12 @@ size_t itls_cipher_key_len(const struct itls_cipher_desc *desc)
 bool itls_cipher_is_limited(const struct itls_cipher *c)
 {
 	return !(c->desc->flags & ITLS_UNLIMITED);
+}
+
+/* Does decryption look at what it has written?  CCM authenticates the plaintext. */
+bool itls_cipher_reads_back(const struct itls_cipher *c)
+{
+	return c->desc->flags & ITLS_CCM;
 }
 
 /**

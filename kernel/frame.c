@@ -258,8 +258,8 @@ static int frame_map(struct sock *sk, struct itls_rx *rx, const struct itls_fram
 }
 
 /* The record is used up, whether it was authentic or not. */
-static void frame_consume(struct sock *sk, struct itls_rx *rx,
-			  const struct itls_frame *f)
+void itls_frame_consume(struct sock *sk, struct itls_rx *rx,
+			const struct itls_frame *f)
 {
 	if (rx->stash_len < f->total)
 		tcp_read_done(sk, f->total - rx->stash_len);
@@ -286,19 +286,21 @@ static int frame_map_plain(struct itls_rx *rx, struct sk_buff *skb, bool last,
 	return 0;
 }
 
-static int frame_decrypt(struct sock *sk, struct itls_rx *rx,
-			 const struct itls_frame *f, struct sk_buff *skb,
-			 bool last)
+/*
+ * Decrypts the whole record @f to @dst, whose first entry is free, without
+ * taking it off the queue; -ENOMEM when that may be tried again.
+ */
+int itls_frame_decrypt(struct sock *sk, struct itls_ctx *ctx,
+		       const struct itls_frame *f, struct scatterlist *dst)
 {
-	const struct itls_record *r = &rx->cipher.record;
-	struct scatterlist dst[ITLS_PLAIN_FRAGS + 2];
+	struct itls_rx *rx = ctx->rx;
 	struct scatterlist src[ITLS_RX_FRAGS + 1];
 	u8 nonce[ITLS_EXPLICIT_MAX];
 	int err;
 
-	err = frame_map(sk, rx, f, src) ?:
-	      frame_map_plain(rx, skb, last, dst) ?:
-	      frame_bytes(sk, rx, ITLS_HEADER_LEN, nonce, r->explicit_len);
+	err = itls_idle_wake(ctx, &rx->cipher) ?: frame_map(sk, rx, f, src) ?:
+	      frame_bytes(sk, rx, ITLS_HEADER_LEN, nonce,
+			  rx->cipher.record.explicit_len);
 	if (err)
 		return err;
 	return itls_cipher_open(&rx->cipher, f->type, nonce, src, dst,
@@ -314,21 +316,19 @@ int itls_frame_open(struct sock *sk, struct itls_ctx *ctx, const struct itls_fra
 	size_t len = f->total - itls_record_prefix_len(r) - ITLS_TAG_LEN;
 	/* With its type, the longest record of TLS 1.3 is too long for a block. */
 	bool last = itls_record_is_13(r) && len > ITLS_PLAIN_MAX;
-	struct sk_buff *skb;
+	struct sk_buff *skb = itls_frame_alloc_plain(len - last);
+	struct scatterlist dst[ITLS_PLAIN_FRAGS + 2];
 	u8 type = f->type;
 	int err;
 
 	*skbp = NULL;
-	err = itls_idle_wake(ctx, &rx->cipher);
-	if (err)
-		return err;
-	skb = itls_frame_alloc_plain(len - last);
 	if (!skb)
 		return -ENOMEM;
-	err = frame_decrypt(sk, rx, f, skb, last);
+	err = frame_map_plain(rx, skb, last, dst) ?:
+	      itls_frame_decrypt(sk, ctx, f, dst);
 	if (err == -ENOMEM)
 		goto err_free;
-	frame_consume(sk, rx, f);
+	itls_frame_consume(sk, rx, f);
 	if (!err && last && rx->last)
 		type = rx->last;
 	else if (!err && itls_record_is_13(r))

@@ -11,6 +11,7 @@
  *	proto  embryo  sockopt  connect  listen  request  channel
  *	read
  *	tx  rx  control  message  update
+ *	direct
  *	frame  secret  open  sealed  push
  *	ctx  idle
  *	cipher  mark
@@ -100,6 +101,7 @@ int itls_cipher_seal(struct itls_cipher *c, u8 type, struct scatterlist *src,
 int itls_cipher_open(struct itls_cipher *c, u8 type, const u8 *explicit_nonce,
 		     struct scatterlist *src, struct scatterlist *dst,
 		     size_t body_len);
+void itls_cipher_again(struct itls_cipher *c);
 void itls_cipher_export(const struct itls_cipher *c, struct itls_keyinfo *key);
 u16 itls_cipher_type(const struct itls_cipher *c);
 const struct itls_cipher_desc *itls_cipher_desc(const struct itls_cipher *c);
@@ -107,6 +109,7 @@ const char *itls_cipher_hmac(const struct itls_cipher_desc *desc);
 size_t itls_cipher_secret_len(const struct itls_cipher_desc *desc);
 size_t itls_cipher_key_len(const struct itls_cipher_desc *desc);
 bool itls_cipher_is_limited(const struct itls_cipher *c);
+bool itls_cipher_reads_back(const struct itls_cipher *c);
 void itls_cipher_make_key(const struct itls_cipher_desc *desc, u16 version,
 			  const u8 *bytes, const u8 *iv, struct itls_keyinfo *key);
 bool itls_cipher_is_key(const struct itls_cipher *c,
@@ -230,6 +233,7 @@ struct itls_rx {
 	bool shut;		/* shutdown(SHUT_RD) was called */
 	bool rekey;		/* KeyUpdate was received: a new key is due */
 	bool whole;		/* a whole record waits in TCP's queue */
+	bool indirect;		/* the peer pads: see direct.c */
 	bool ready;		/* there is as much to read as SO_RCVLOWAT asks */
 	struct itls_handshake handshake; /* messages, across records */
 	/* Autonomous: see message.c and update.c. */
@@ -424,9 +428,18 @@ int itls_frame_next(const struct sock *sk, const struct itls_rx *rx,
 bool itls_frame_is_stalled(const struct sock *sk);
 int itls_frame_stash(struct sock *sk, struct itls_rx *rx,
 		     const struct itls_frame *f);
+void itls_frame_consume(struct sock *sk, struct itls_rx *rx,
+			const struct itls_frame *f);
+int itls_frame_decrypt(struct sock *sk, struct itls_ctx *ctx,
+		       const struct itls_frame *f, struct scatterlist *dst);
 struct sk_buff *itls_frame_alloc_plain(size_t len);
 int itls_frame_open(struct sock *sk, struct itls_ctx *ctx,
 		    const struct itls_frame *f, struct sk_buff **skbp);
+
+/* ---- direct.c: records decrypted into the reader's memory ---------------- */
+
+int itls_direct_open(struct sock *sk, struct itls_ctx *ctx,
+		     const struct itls_frame *f, struct iov_iter *to);
 
 /* ---- open.c, sealed.c, push.c: records on their way to TCP -------------- */
 
@@ -492,7 +505,9 @@ void itls_rx_exit(void);
 void itls_rx_rekeyed(struct itls_rx *rx);
 /* itls_rx_next() took a record of data that has none. */
 #define ITLS_RX_EMPTY	2
-int itls_rx_next(struct sock *sk, struct itls_ctx *ctx);
+/* It is where the reader wanted it. */
+#define ITLS_RX_DIRECT	3
+int itls_rx_next(struct sock *sk, struct itls_ctx *ctx, struct iov_iter *to);
 bool itls_rx_is_stalled(const struct sock *sk, const struct itls_rx *rx);
 void itls_rx_adjust_lowat(struct sock *sk, struct itls_rx *rx);
 int itls_rx_inq(struct sock *sk, struct itls_ctx *ctx);

@@ -108,11 +108,12 @@ static int read_wait(struct sock *sk, struct itls_ctx *ctx, bool have,
  * itls_rx_next() for a reader, who goes on after others had a turn, or is told to
  * come back.
  */
-static int read_take(struct sock *sk, struct itls_ctx *ctx, const long *timeo)
+static int read_take(struct sock *sk, struct itls_ctx *ctx, const long *timeo,
+		     struct iov_iter *to)
 {
 	int ret;
 
-	while ((ret = itls_rx_next(sk, ctx)) == -EAGAIN) {
+	while ((ret = itls_rx_next(sk, ctx, to)) == -EAGAIN) {
 		if (!*timeo) {
 			ctx->saved.data_ready(sk);
 			return ret;
@@ -128,19 +129,21 @@ static int read_take(struct sock *sk, struct itls_ctx *ctx, const long *timeo)
 
 /*
  * Finds the next decrypted record, waiting for it while the caller @has less
- * than its @target.  Return: 1 with *@skbp set, ITLS_RX_EMPTY, 0 when there is none (and,
+ * than its @target.  Return: 1 with *@skbp set, ITLS_RX_DIRECT when
+ * it was taken to @to instead, ITLS_RX_EMPTY, 0 when there is none (and,
  * having waited, will be none).
  */
 static int read_peek(struct sock *sk, struct itls_ctx *ctx, size_t has,
-		     size_t target, long *timeo, struct sk_buff **skbp)
+		     size_t target, long *timeo, struct iov_iter *to,
+		     struct sk_buff **skbp)
 {
 	int ret;
 
 	while (!(*skbp = skb_peek(&ctx->rx->plain))) {
-		ret = read_take(sk, ctx, timeo);
+		ret = read_take(sk, ctx, timeo, to);
 		if (!ret && has < target)
 			ret = read_wait(sk, ctx, has, timeo);
-		if (ret <= 0 || ret == ITLS_RX_EMPTY)
+		if (ret <= 0 || ret == ITLS_RX_EMPTY || ret == ITLS_RX_DIRECT)
 			return ret;
 	}
 	return 1;
@@ -191,25 +194,35 @@ static int read_copy(struct itls_rx *rx, struct sk_buff *skb, struct msghdr *msg
 	return n;
 }
 
+/* The iterator, if all of what is left of it is for the reader to have. */
+static struct iov_iter *direct_iter(struct msghdr *msg, size_t len, bool discard)
+{
+	return !discard && iov_iter_count(&msg->msg_iter) == len ?
+	       &msg->msg_iter : NULL;
+}
+
 static int read_data(struct sock *sk, struct itls_ctx *ctx, struct msghdr *msg,
 		     size_t len, int flags, long *timeo)
 {
 	size_t target = read_target(sk, ctx->rx, flags, len);
 	bool discard = flags & MSG_TRUNC && itls_ctx_is_managed(ctx);
+	struct iov_iter *to = direct_iter(msg, len, discard);
 	size_t copied = 0, flushed = 0;
 	struct itls_rx *rx = ctx->rx;
+	int found, ret = 0;
 	struct sk_buff *skb;
 	u8 type = 0, next;
-	int ret = 0;
 	u32 left;
 
 	/* TCP looks for something even when no bytes are asked for. */
 	while (copied < len || (!len && itls_ctx_is_managed(ctx))) {
-		ret = read_peek(sk, ctx, copied, target, timeo, &skb);
-		if (ret <= 0)
+		found = read_peek(sk, ctx, copied, target, timeo, to, &skb);
+		if (found <= 0) {
+			ret = found;
 			break;
+		}
 		/* Told of an empty record only who will not take it for the end. */
-		if (!skb && !msg->msg_controllen)
+		if (found == ITLS_RX_EMPTY && !msg->msg_controllen)
 			continue;
 		next = skb ? itls_plain(skb)->type : ITLS_TYPE_DATA;
 		if (type && next != type)
@@ -220,10 +233,15 @@ static int read_data(struct sock *sk, struct itls_ctx *ctx, struct msghdr *msg,
 			if (ret)
 				break;
 		}
-		if (!skb)
+		if (found == ITLS_RX_EMPTY)
 			continue;
-		left = itls_plain_left(skb);
-		ret = read_copy(rx, skb, msg, len - copied, discard);
+		if (found == ITLS_RX_DIRECT) {
+			left = len - copied - iov_iter_count(to);
+			ret = left;
+		} else {
+			left = itls_plain_left(skb);
+			ret = read_copy(rx, skb, msg, len - copied, discard);
+		}
 		if (ret < 0)
 			break;
 		copied += ret;
@@ -278,7 +296,7 @@ static int peek_data(struct sock *sk, struct itls_ctx *ctx,
 		skb = skb_peek_tail(&rx->plain);
 		if (skb && itls_plain(skb)->type != ITLS_TYPE_DATA)
 			break;
-		ret = read_take(sk, ctx, timeo);
+		ret = read_take(sk, ctx, timeo, NULL);
 		if (!ret && rx->plain_len < target)
 			ret = read_wait(sk, ctx, rx->plain_len, timeo);
 	}
@@ -348,7 +366,7 @@ static ssize_t read_splice(struct sock *sk, struct itls_ctx *ctx,
 	u32 n;
 
 	while (copied < len) {
-		ret = read_peek(sk, ctx, copied, 1, timeo, &skb);
+		ret = read_peek(sk, ctx, copied, 1, timeo, NULL, &skb);
 		if (ret <= 0)
 			break;
 		if (!skb)

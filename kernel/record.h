@@ -158,6 +158,13 @@ static inline void itls_record_advance(struct itls_record *r)
 	r->explicit_nonce++;
 }
 
+/* What was received last is received once more. */
+static inline void itls_record_rewind(struct itls_record *r)
+{
+	r->seq--;
+	r->explicit_nonce--;
+}
+
 void itls_record_seal_prefix(const struct itls_record *r, u8 type,
 			     size_t plain_len, u8 *prefix);
 size_t itls_record_aad(const struct itls_record *r, u8 type, size_t plain_len,

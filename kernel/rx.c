@@ -268,15 +268,34 @@ static int rx_count_control(struct itls_rx *rx)
 	return -EAGAIN;
 }
 
+static void rx_count(struct sock *sk, struct itls_ctx *ctx, size_t len)
+{
+	ctx->rx_records++;
+	ctx->rx_bytes += len;
+	itls_stats_add(sk, ITLS_STAT_RX_RECORDS, 1);
+	itls_stats_add(sk, ITLS_STAT_RX_BYTES, len);
+}
+
+/* Data, which the reader has. */
+static int rx_took_directly(struct sock *sk, struct itls_ctx *ctx, size_t len)
+{
+	rx_count(sk, ctx, len);
+	if (itls_ctx_is_managed(ctx))
+		itls_update_count_rx(ctx);
+	ctx->rx->burst = 0;
+	return ITLS_RX_DIRECT;
+}
+
 /*
- * Takes the next record out of TCP's queue.
+ * Takes the next record out of TCP's queue.  A reader that has read all before
+ * it may give @to, and have it there.
  *
  * Return: 1 when one was taken (and is on the list, unless it was a control
- * record of a managed socket), ITLS_RX_EMPTY, 0 when none is whole, -ENOMEM and
+ * record of a managed socket), ITLS_RX_DIRECT, ITLS_RX_EMPTY, 0 when none is whole, -ENOMEM and
  * -EAGAIN (others have a turn first) when it may be tried again, -EKEYEXPIRED
  * until the key is changed, or the error that ended the direction.
  */
-int itls_rx_next(struct sock *sk, struct itls_ctx *ctx)
+int itls_rx_next(struct sock *sk, struct itls_ctx *ctx, struct iov_iter *to)
 {
 	struct itls_rx *rx = ctx->rx;
 	struct sk_buff *skb;
@@ -314,13 +333,13 @@ int itls_rx_next(struct sock *sk, struct itls_ctx *ctx)
 		itls_control_expire(sk, ctx);
 		return rx->err;
 	}
-	err = itls_frame_open(sk, ctx, &f, &skb);
+	err = to ? itls_direct_open(sk, ctx, &f, to) : 0;
+	if (err > 0)
+		return rx_took_directly(sk, ctx, err);
+	err = err ?: itls_frame_open(sk, ctx, &f, &skb);
 	if (err)
 		return err == -ENOMEM ? err : itls_control_fatal(sk, ctx, err);
-	ctx->rx_records++;
-	ctx->rx_bytes += skb->len;
-	itls_stats_add(sk, ITLS_STAT_RX_RECORDS, 1);
-	itls_stats_add(sk, ITLS_STAT_RX_BYTES, skb->len);
+	rx_count(sk, ctx, skb->len);
 	err = itls_ctx_is_managed(ctx) ? rx_take_managed(sk, ctx, skb) : 0;
 	if (err || (itls_ctx_is_managed(ctx) &&
 		    itls_plain(skb)->type != ITLS_TYPE_DATA)) {
@@ -356,7 +375,7 @@ int itls_rx_inq(struct sock *sk, struct itls_ctx *ctx)
 	struct itls_rx *rx = ctx->rx;
 	size_t bytes;
 
-	while (skb_queue_empty(&rx->plain) && itls_rx_next(sk, ctx) > 0)
+	while (skb_queue_empty(&rx->plain) && itls_rx_next(sk, ctx, NULL) > 0)
 		;
 	itls_rx_settle(sk, rx);
 	bytes = rx->plain_len;
@@ -396,7 +415,7 @@ bool itls_rx_drain(struct sock *sk, struct itls_ctx *ctx)
 {
 	struct itls_rx *rx = ctx->rx;
 
-	while (skb_queue_empty(&rx->plain) && itls_rx_next(sk, ctx) > 0)
+	while (skb_queue_empty(&rx->plain) && itls_rx_next(sk, ctx, NULL) > 0)
 		;
 	if (rx->eof || rx->err)
 		itls_frame_discard(sk);

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Records that are decrypted straight into the memory of the reader: whatever
+ * memory that is, what is read is what was sent, nothing is written outside,
+ * and what is not the reader's is not left there.
+ */
+#define _GNU_SOURCE
+#include "ktls.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+
+#define LEN	(5 * REC_MAX)
+#define GUARD	4096
+#define MARK	0xa5
+
+/* A buffer between two marked pages. */
+static uint8_t *guarded(size_t len)
+{
+	uint8_t *map = mmap(NULL, len + 2 * GUARD, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	ASSERT_NE(MAP_FAILED, (void *)map);
+	memset(map, MARK, len + 2 * GUARD);
+	return map + GUARD;
+}
+
+static void expect_marked(const uint8_t *at, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		ASSERT_EQ(MARK, at[i]);
+}
+
+/* No 16 bytes in a row are there: those of a block. */
+static void expect_none_of(const uint8_t *text, const uint8_t *buf, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i + 16 <= len; i++)
+		ASSERT_NE(0, memcmp(text + i, buf + i, 16));
+}
+
+static bool is_13(const struct ktls_data *self)
+{
+	return self->tx.info.version == TLS_1_3_VERSION;
+}
+
+TEST_F(ktls, any_place)
+{
+	static const size_t starts[] = { 0, 1, 15, 16, 2048, 4095 };
+	static const size_t records[] = { 8192, 8193, 12288, 16383, REC_MAX };
+	uint8_t *data = alloc_pattern(LEN, 0);
+	size_t s, r;
+
+	for (s = 0; s < sizeof(starts) / sizeof(*starts); s++)
+		for (r = 0; r < sizeof(records) / sizeof(*records); r++) {
+			size_t len = 3 * records[r];
+			uint8_t *buf = guarded(starts[s] + len);
+
+			peer_send_data(&self->peer, data, len, records[r]);
+			ASSERT_EQ((ssize_t)len, recv(self->fd, buf + starts[s], len, MSG_WAITALL));
+			EXPECT_MEMEQ(data, buf + starts[s], len);
+			expect_marked(buf - GUARD, GUARD + starts[s]);
+			expect_marked(buf + starts[s] + len, GUARD);
+			munmap(buf - GUARD, starts[s] + len + 2 * GUARD);
+		}
+	free(data);
+}
+
+/* Buffers cut into pieces, of which there are more than a record has pages. */
+TEST_F(ktls, any_pieces)
+{
+	static const size_t pieces[] = { 1, 100, 4096, 5000, 9000, REC_MAX };
+	uint8_t *data = alloc_pattern(LEN, 0), *buf = guarded(2 * LEN);
+	struct iovec iov[1024];
+	size_t p, at;
+	int n;
+
+	for (p = 0; p < sizeof(pieces) / sizeof(*pieces); p++) {
+		memset(buf, MARK, 2 * LEN);
+		for (n = 0, at = 0; n < 1024 && at < LEN; n++) {
+			iov[n].iov_base = buf + 2 * at;
+			iov[n].iov_len = pieces[p] < LEN - at ? pieces[p] : LEN - at;
+			at += iov[n].iov_len;
+		}
+		peer_send_data(&self->peer, data, at, REC_MAX);
+		arrived(self);
+		ASSERT_EQ((ssize_t)at, readv(self->fd, iov, n));
+		for (n = 0, at = 0; n < 1024 && at < LEN; at += iov[n++].iov_len) {
+			EXPECT_MEMEQ(data + at, iov[n].iov_base, iov[n].iov_len);
+			expect_marked(buf + 2 * at + iov[n].iov_len, iov[n].iov_len);
+		}
+	}
+	free(data);
+}
+
+/* Bytes behind those that were returned are padding and nobody's text. */
+TEST_F(ktls, padding)
+{
+	uint8_t *data = alloc_pattern(LEN, 1), *buf = guarded(LEN);
+	int i;
+
+	if (!is_13(self))
+		SKIP("TLS 1.2 pads nothing");
+	for (i = 0; i < 3; i++) {
+		peer_send_padded(&self->peer, REC_DATA, data, 9000, 3000);
+		memset(buf, MARK, LEN);
+		ASSERT_EQ(9000, recv(self->fd, buf, LEN, 0));
+		EXPECT_MEMEQ(data, buf, 9000);
+		expect_marked(buf + LEN, GUARD);
+	}
+	/* And data that ends in zeroes, which are not padding. */
+	memset(data + 8000, 0, 2000);
+	peer_send(&self->peer, REC_DATA, data, 10000);
+	expect_data(self, data, 10000);
+	peer_send(&self->peer, REC_DATA, data + 10000, REC_MAX);
+	expect_data(self, data + 10000, REC_MAX);
+	free(data);
+}
+
+/* A long record of another type is not left in the buffer of who wants data. */
+TEST_F(ktls, other_type)
+{
+	uint8_t *data = alloc_pattern(LEN, 0), *buf = guarded(LEN), type;
+
+	peer_send(&self->peer, REC_HANDSHAKE, data, 12000);
+	arrived(self);
+	EXPECT_ERRNO(EIO, recv(self->fd, buf, LEN, 0));
+	expect_none_of(data, buf, 12000);
+	ASSERT_EQ(12000, recv_typed(self->fd, buf, LEN, &type, 0));
+	EXPECT_EQ(REC_HANDSHAKE, type);
+	EXPECT_MEMEQ(data, buf, 12000);
+	talk_expect(self->fd, &self->peer);
+	free(data);
+}
+
+/* Type by type, in one call or several. */
+TEST_F(ktls, type_after_type)
+{
+	uint8_t *data = alloc_pattern(LEN, 0), *buf = guarded(LEN), type;
+
+	peer_send(&self->peer, REC_DATA, data, 10000);
+	peer_send(&self->peer, REC_HANDSHAKE, data + 10000, 12000);
+	peer_send(&self->peer, REC_DATA, data + 22000, REC_MAX);
+	arrived(self);
+	ASSERT_EQ(10000, recv_typed(self->fd, buf, LEN, &type, 0));
+	EXPECT_EQ(REC_DATA, type);
+	EXPECT_MEMEQ(data, buf, 10000);
+	expect_none_of(data + 10000, buf + 10000, 12000);
+	ASSERT_EQ(12000, recv_typed(self->fd, buf, LEN, &type, 0));
+	EXPECT_EQ(REC_HANDSHAKE, type);
+	EXPECT_MEMEQ(data + 10000, buf, 12000);
+	ASSERT_EQ(REC_MAX, recv_typed(self->fd, buf, LEN, &type, 0));
+	EXPECT_EQ(REC_DATA, type);
+	EXPECT_MEMEQ(data + 22000, buf, REC_MAX);
+	free(data);
+}
+
+/* What is not authentic is not shown, wherever it was changed. */
+TEST_F(ktls, forged)
+{
+	static const size_t ats[] = { REC_HEADER + 8, 6000, REC_MAX };
+	uint8_t *data = alloc_pattern(LEN, 0), *buf = guarded(LEN);
+	static uint8_t rec[REC_SPACE];
+	size_t i, len;
+
+	for (i = 0; i < sizeof(ats) / sizeof(*ats); i++) {
+		struct ktls_data other;
+		int fd[2];
+
+		sock_pair(AF_INET, fd);
+		other.fd = fd[0];
+		ulp_require(fd[0]);
+		ASSERT_EQ(0, key_set(fd[0], TLS_TX, &self->tx));
+		ASSERT_EQ(0, key_set(fd[0], TLS_RX, &self->rx));
+		peer_init(&other.peer, fd[1], &self->tx, &self->rx);
+		memset(buf, MARK, LEN);
+		peer_send(&other.peer, REC_DATA, data, REC_MAX);
+		len = peer_seal(&other.peer.tx, REC_DATA, data, REC_MAX, 0, rec);
+		rec[ats[i]] ^= 1;
+		peer_send_raw(&other.peer, rec, len);
+		arrived(&other);
+		/* The good one before it is not lost, the error comes with the next call. */
+		ASSERT_EQ(REC_MAX, recv(fd[0], buf, LEN, 0));
+		EXPECT_MEMEQ(data, buf, REC_MAX);
+		expect_none_of(data, buf + REC_MAX, REC_MAX);
+		EXPECT_ERRNO(EBADMSG, recv(fd[0], buf, LEN, 0));
+		close(fd[0]);
+		peer_free(&other.peer);
+	}
+	free(data);
+}
+
+/* Memory that ends, or may not be written, costs nothing of the stream. */
+TEST_F(ktls, memory_ends)
+{
+	uint8_t *data = alloc_pattern(LEN, 0), *got = malloc(LEN);
+	uint8_t *buf = mmap(NULL, LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	size_t there, have = 0;
+	ssize_t n;
+
+	ASSERT_EQ(0, mprotect(buf + 8 * 4096, LEN - 8 * 4096, PROT_READ));
+	peer_send_data(&self->peer, data, LEN, REC_MAX);
+	arrived(self);
+	for (there = 100; there < 20000; there += 4000) {
+		n = recv(self->fd, buf + 8 * 4096 - there, 2 * REC_MAX, 0);
+		if (n < 0) {
+			ASSERT_EQ(EFAULT, errno);
+			continue;
+		}
+		ASSERT_LE(n, (ssize_t)there);
+		memcpy(got + have, buf + 8 * 4096 - there, n);
+		have += n;
+	}
+	ASSERT_EQ((ssize_t)(LEN - have), recv(self->fd, got + have, LEN - have, MSG_WAITALL));
+	EXPECT_MEMEQ(data, got, LEN);
+	free(data);
+	free(got);
+}
+
+/* A file in memory, through a shared mapping. */
+TEST_F(ktls, mapped_file)
+{
+	uint8_t *data = alloc_pattern(LEN, 0), *got = malloc(LEN), *map;
+	int file = memfd_create("direct", MFD_CLOEXEC);
+
+	ASSERT_EQ(0, ftruncate(file, LEN));
+	map = mmap(NULL, LEN, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+	ASSERT_NE(MAP_FAILED, (void *)map);
+	peer_send_data(&self->peer, data, LEN, REC_MAX);
+	ASSERT_EQ(LEN, recv(self->fd, map, LEN, MSG_WAITALL));
+	munmap(map, LEN);
+	ASSERT_EQ(LEN, pread(file, got, LEN, 0));
+	EXPECT_MEMEQ(data, got, LEN);
+	close(file);
+	free(data);
+	free(got);
+}
+
+struct scribble {
+	uint8_t *buf;
+	atomic_bool end;
+};
+
+static void *scribble(void *arg)
+{
+	struct scribble *s = arg;
+	size_t i;
+
+	while (!s->end)
+		for (i = 0; i < LEN; i += 61)
+			((volatile uint8_t *)s->buf)[i] = i;
+	return NULL;
+}
+
+/* Who writes to the buffer meanwhile spoils what he reads, and nothing else. */
+TEST_F(ktls, scribbled_on)
+{
+	uint8_t *data = alloc_pattern(LEN, 0);
+	struct scribble s = { .buf = guarded(LEN) };
+	pthread_t thread;
+	int i;
+
+	ASSERT_EQ(0, pthread_create(&thread, NULL, scribble, &s));
+	for (i = 0; i < 20; i++) {
+		peer_send_data(&self->peer, data, LEN, REC_MAX);
+		ASSERT_EQ(LEN, recv(self->fd, s.buf, LEN, MSG_WAITALL));
+	}
+	s.end = true;
+	pthread_join(thread, NULL);
+	talk_expect(self->fd, &self->peer);
+	free(data);
+}
