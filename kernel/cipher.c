@@ -89,7 +89,8 @@ static const struct itls_cipher_desc itls_ciphers[] = {
 
 /*
  * One AEAD without a key for each cipher that was ever used: it holds the
- * modules of the algorithm, so that idle connections find it again.
+ * modules of the algorithm, and tells idle connections which one to ask for
+ * again, whatever others have registered under the same name meanwhile.
  */
 static struct crypto_aead *anchors[ARRAY_SIZE(itls_ciphers)];
 
@@ -138,10 +139,10 @@ static void record_init(struct itls_record *r, const struct itls_keyinfo *key)
 		r->explicit_nonce = get_unaligned_be64(key->raw + d->iv_at);
 }
 
-/* The AEAD of a cipher, without a key.  May sleep and load modules. */
-static struct crypto_aead *aead_alloc(const struct itls_cipher_desc *d)
+/* An AEAD without a key.  May sleep and load modules. */
+static struct crypto_aead *aead_alloc(const char *alg)
 {
-	struct crypto_aead *tfm = crypto_alloc_aead(d->alg, 0, 0);
+	struct crypto_aead *tfm = crypto_alloc_aead(alg, 0, 0);
 	int err;
 
 	if (IS_ERR(tfm))
@@ -160,7 +161,7 @@ static int anchor_drop(const struct itls_cipher_desc *d)
 
 	if (READ_ONCE(*anchor))
 		return 0;
-	tfm = aead_alloc(d);
+	tfm = aead_alloc(d->alg);
 	if (IS_ERR(tfm))
 		return PTR_ERR(tfm);
 	if (cmpxchg(anchor, NULL, tfm))
@@ -169,9 +170,9 @@ static int anchor_drop(const struct itls_cipher_desc *d)
 }
 
 static int aead_init(struct itls_aead *aead, const struct itls_cipher_desc *d,
-		     const u8 *key)
+		     const char *alg, const u8 *key)
 {
-	struct crypto_aead *tfm = aead_alloc(d);
+	struct crypto_aead *tfm = aead_alloc(alg);
 	int err;
 
 	if (IS_ERR(tfm))
@@ -209,21 +210,30 @@ int itls_cipher_init(struct itls_cipher *c, const struct itls_keyinfo *key)
 	c->desc = d;
 	record_init(&c->record, key);
 	memcpy(c->key, key->raw + d->key_at, d->key_len);
-	return aead_init(&c->aead, d, c->key) ?: anchor_drop(d);
+	return aead_init(&c->aead, d, d->alg, c->key) ?: anchor_drop(d);
 }
 
 /**
  * itls_cipher_wake() - undo itls_cipher_sleep(), if need be
  * @c: direction, whose socket is locked; process context
  *
- * Return: 0, or -ENOMEM, after which it may be tried again: all else has been
- * seen to work, and the anchor holds it.
+ * Return: 0, -ENOMEM when it may be tried again, or the crypto API's error,
+ * which the anchor should have prevented.
  */
 int itls_cipher_wake(struct itls_cipher *c)
 {
-	if (likely(c->aead.tfm) || !aead_init(&c->aead, c->desc, c->key))
+	const struct itls_cipher_desc *d = c->desc;
+	struct crypto_aead *anchor;
+	int err;
+
+	if (likely(c->aead.tfm))
 		return 0;
-	return -ENOMEM;
+	anchor = READ_ONCE(anchors[d - itls_ciphers]);
+	err = aead_init(&c->aead, d,
+			crypto_tfm_alg_driver_name(crypto_aead_tfm(anchor)),
+			c->key);
+	/* The other two: a signal that kills, or a test of the algorithm. */
+	return err == -EINTR || err == -EAGAIN ? -ENOMEM : err;
 }
 
 /**
@@ -270,6 +280,16 @@ bool itls_cipher_is_reuse(const struct itls_cipher *c,
 		next.seq <= c->record.seq;
 	memzero_explicit(&next, sizeof(next));
 	return reuse;
+}
+
+/* Exchanges two keys, and leaves none on the stack. */
+void itls_cipher_swap(struct itls_cipher *a, struct itls_cipher *b)
+{
+	struct itls_cipher old = *a;
+
+	*a = *b;
+	*b = old;
+	memzero_explicit(&old, sizeof(old));
 }
 
 /* Wipes and frees all that itls_cipher_init() made. */

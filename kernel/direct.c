@@ -5,10 +5,13 @@
  *
  * The cipher writes there before it knows that the record is authentic, and
  * other threads of the reader may look, or write, at any time.  So nothing is
- * read back: authenticity is that of TCP's pages, and the last byte, which in
- * TLS 1.3 tells the type, goes elsewhere.  What turns out not to be the
- * reader's is wiped, and if it is authentic decrypted again to where it
+ * judged by what is there: the tag is that of TCP's pages, and the last byte,
+ * which in TLS 1.3 tells the type, goes elsewhere.  What turns out not to be
+ * the reader's is wiped, and if it is authentic decrypted again to where it
  * belongs.
+ *
+ * Only memory of the reader's alone: pages of a file others see, and a file
+ * system wants to know of each write.
  *
  * Process context under the socket lock.
  */
@@ -46,6 +49,7 @@ static bool pin_some(struct direct *d, struct iov_iter *to, size_t *len)
 {
 	struct page **pages = d->pages + d->nr;
 	unsigned int room = ITLS_DIRECT_PAGES - d->nr;
+	bool anonymous = true;
 	ssize_t got, left;
 	size_t off;
 
@@ -56,21 +60,18 @@ static bool pin_some(struct direct *d, struct iov_iter *to, size_t *len)
 		return false;
 	for (left = got; left; off = 0) {
 		size_t n = min_t(size_t, left, PAGE_SIZE - off);
+		struct page *page = d->pages[d->nr];
 
-		sg_set_page(&d->sg[1 + d->nr], d->pages[d->nr], n, off);
+		anonymous = anonymous && folio_test_anon(page_folio(page));
+		sg_set_page(&d->sg[1 + d->nr], page, n, off);
 		d->nr++;
 		left -= n;
 	}
 	*len -= got;
-	return true;
+	return anonymous;
 }
 
-static void unpin(struct direct *d)
-{
-	unpin_user_pages_dirty_lock(d->pages, d->nr, true);
-}
-
-/* False: not so many bytes are there, or in too many pieces; @to is as before. */
+/* False: there are no @len bytes that will do; @to is as before. */
 static bool pin(struct direct *d, struct iov_iter *to, size_t len)
 {
 	size_t left = len;
@@ -81,7 +82,7 @@ static bool pin(struct direct *d, struct iov_iter *to, size_t len)
 		if (pin_some(d, to, &left))
 			continue;
 		iov_iter_revert(to, len - left);
-		unpin(d);
+		unpin_user_pages(d->pages, d->nr);
 		return false;
 	}
 	return true;
@@ -137,7 +138,7 @@ int itls_direct_open(struct sock *sk, struct itls_ctx *ctx,
 	    !is_for_reader(rx, f, len) || !pin(&d, to, len))
 		return 0;
 	err = decrypt(sk, ctx, f, &d, is_13);
-	unpin(&d);
+	unpin_user_pages_dirty_lock(d.pages, d.nr, true);
 	if (!err && !rx->indirect) {
 		itls_frame_consume(sk, rx, f);
 		return len;

@@ -68,7 +68,23 @@ int itls_frame_peek(const struct sock *sk, u32 off, u8 *to, u32 len)
 }
 
 /*
- * Lists the queue's bytes in @sg; -EMSGSIZE when it has too few entries.
+ * Are there pages that somebody else may write to?  On this machine a sender
+ * gives TCP pages of his file (sendfile, splice).
+ */
+static bool is_shared(struct sk_buff *skb)
+{
+	struct sk_buff *part;
+
+	skb_walk_frags(skb, part)
+		if (skb_has_shared_frag(part))
+			return true;
+	return skb_has_shared_frag(skb);
+}
+
+/*
+ * Lists the queue's bytes in @sg; -EMSGSIZE when it has too few entries, or
+ * the bytes may change: a cipher reads them twice, to authenticate and to
+ * decrypt, and whoever forwards a connection could change them in between.
  * The last entry of @sg is marked, which bounds skb_to_sgvec_nomark().
  */
 static int queue_map(const struct sock *sk, u32 off, u32 len,
@@ -84,7 +100,7 @@ static int queue_map(const struct sock *sk, u32 off, u32 len,
 			break;
 		if (pos >= skb->len)
 			continue;
-		if (n == room)
+		if (n == room || is_shared(skb))
 			return -EMSGSIZE;
 		if (!skb_frags_readable(skb))
 			return -EFAULT;

@@ -59,7 +59,7 @@ void itls_idle_touch(struct itls_ctx *ctx)
  *
  * Before any use of the cipher; it stays awake until the lock is released.
  *
- * Return: 0, or -ENOMEM when it may be tried again.
+ * Return: 0, -ENOMEM when it may be tried again, or the crypto API's error.
  */
 int itls_idle_wake(struct itls_ctx *ctx, struct itls_cipher *c)
 {

@@ -95,6 +95,7 @@ struct itls_aead itls_cipher_sleep(struct itls_cipher *c);
 void itls_cipher_free_aead(struct itls_aead *aead);
 bool itls_cipher_is_reuse(const struct itls_cipher *c,
 			  const struct itls_keyinfo *key);
+void itls_cipher_swap(struct itls_cipher *a, struct itls_cipher *b);
 void itls_cipher_free(struct itls_cipher *c);
 int itls_cipher_seal(struct itls_cipher *c, u8 type, struct scatterlist *src,
 		     struct scatterlist *dst, size_t plain_len);

@@ -287,8 +287,9 @@ static int rx_took_directly(struct sock *sk, struct itls_ctx *ctx, size_t len)
 }
 
 /*
- * Takes the next record out of TCP's queue.  A reader that has read all before
- * it may give @to, and have it there.
+ * Takes the next record out of TCP's queue.  A reader may give @to, and have it
+ * there if all before it was read (by others too: the lock may have been
+ * dropped since the reader looked).
  *
  * Return: 1 when one was taken (and is on the list, unless it was a control
  * record of a managed socket), ITLS_RX_DIRECT, ITLS_RX_EMPTY, 0 when none is whole, -ENOMEM and
@@ -333,7 +334,8 @@ int itls_rx_next(struct sock *sk, struct itls_ctx *ctx, struct iov_iter *to)
 		itls_control_expire(sk, ctx);
 		return rx->err;
 	}
-	err = to ? itls_direct_open(sk, ctx, &f, to) : 0;
+	if (to && skb_queue_empty(&rx->plain))
+		err = itls_direct_open(sk, ctx, &f, to);
 	if (err > 0)
 		return rx_took_directly(sk, ctx, err);
 	err = err ?: itls_frame_open(sk, ctx, &f, &skb);

@@ -49,7 +49,7 @@ static int install_tx(struct sock *sk, struct itls_ctx *ctx,
 	lock_sock(sk);
 	err = key_is_welcome(ctx, key, true);
 	if (!err && ctx->tx) {
-		swap(ctx->tx->cipher, tx->cipher);
+		itls_cipher_swap(&ctx->tx->cipher, &tx->cipher);
 		itls_idle_touch(ctx);
 		/* What ended it may have been the old key's last number. */
 		if (itls_record_is_exhausted(&tx->cipher.record))
@@ -75,7 +75,7 @@ static int install_rx(struct sock *sk, struct itls_ctx *ctx,
 	lock_sock(sk);
 	err = key_is_welcome(ctx, key, false);
 	if (!err && ctx->rx) {
-		swap(ctx->rx->cipher, rx->cipher);
+		itls_cipher_swap(&ctx->rx->cipher, &rx->cipher);
 		itls_idle_touch(ctx);
 		itls_rx_rekeyed(ctx->rx);
 		itls_stats_add(sk, ITLS_STAT_RX_REKEY, 1);

@@ -102,6 +102,8 @@ static int seal(struct sock *sk, struct itls_ctx *ctx, struct itls_open *open)
 	int err;
 
 	err = itls_idle_wake(ctx, &tx->cipher);
+	if (err && err != -ENOMEM)
+		tx->closed = true;
 	if (err)
 		return err;
 	open->in_place = open->in_place && open->len >= ITLS_BLOCK_MIN;

@@ -8,6 +8,7 @@
 #include "autonomous.h"
 
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <sys/epoll.h>
 #include <sys/sendfile.h>
 
@@ -57,6 +58,73 @@ TEST_F(autonomous, blocked_reader_in_a_flood)
 	peer_send(&self->peer, REC_DATA, "data", 4);
 	blocked_join(&b, "data", 4);
 	expect_rekeys(self, 0, 500);
+}
+
+/*
+ * Alerts that change nothing, as many as a reader takes before others have a
+ * turn, and then two records that it has room for.
+ */
+#define ALERTS	64
+#define FIRST	10000
+#define SECOND	12000
+#define ROUNDS	40
+
+struct onlooker {
+	int fd;
+	atomic_bool end;
+};
+
+static void *look_on(void *arg)
+{
+	struct onlooker *o = arg;
+	int bytes;
+
+	while (!o->end)
+		ioctl(o->fd, FIONREAD, &bytes);
+	return NULL;
+}
+
+static void *send_rounds(void *arg)
+{
+	struct autonomous_data *self = arg;
+	uint8_t *data = alloc_pattern(ROUNDS * (FIRST + SECOND), 0), *at = data;
+	int round, i;
+
+	for (round = 0; round < ROUNDS; round++) {
+		for (i = 0; i < ALERTS; i++)
+			peer_alert(&self->peer, LEVEL_WARNING, ALERT_USER_CANCELED);
+		peer_send(&self->peer, REC_DATA, at, FIRST);
+		peer_send(&self->peer, REC_DATA, at + FIRST, SECOND);
+		at += FIRST + SECOND;
+	}
+	free(data);
+	return NULL;
+}
+
+/* Who has a turn takes a record off the queue: it stays before the next. */
+TEST_F_TIMEOUT(autonomous, onlooker_in_a_flood, 60)
+{
+	size_t len = ROUNDS * (FIRST + SECOND), got = 0;
+	uint8_t *want = alloc_pattern(len, 0), *buf = malloc(len);
+	struct onlooker o = {};
+	pthread_t looker, sender;
+	ssize_t n;
+
+	autonomous_begin(self);
+	o.fd = self->fd;
+	ASSERT_EQ(0, pthread_create(&looker, NULL, look_on, &o));
+	ASSERT_EQ(0, pthread_create(&sender, NULL, send_rounds, self));
+	while (got < len) {
+		n = recv(self->fd, buf + got, len - got, 0);
+		ASSERT_LT(0, n);
+		got += n;
+	}
+	o.end = true;
+	pthread_join(looker, NULL);
+	pthread_join(sender, NULL);
+	EXPECT_MEMEQ(want, buf, len);
+	free(want);
+	free(buf);
 }
 
 /* As a program reads that waits for edges: until EAGAIN, then for the next. */

@@ -112,6 +112,7 @@ static void add_visit(const struct player *p, struct conn *c, struct itls_bench_
 	s[0].other = p->wire;
 	s[0].len = left < o->burst ? left : o->burst;
 	s[0].at = (uintptr_t)&c->at;
+	s[0].flags = ITLS_BENCH_PRIVATE;
 	s[1].op = o->op == OP_SPLICE ? ITLS_BENCH_SPLICE : ITLS_BENCH_RECV;
 	s[1].fd = c->server;
 	s[1].other = pipe_fd[1];

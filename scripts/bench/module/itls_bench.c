@@ -12,6 +12,7 @@
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/net.h>
+#include <linux/pagemap.h>
 #include <linux/perf_event.h>
 #include <linux/pipe_fs_i.h>
 #include <linux/proc_fs.h>
@@ -30,6 +31,7 @@
 #define RING_LEN	8
 #define SOURCE_MAX	(256U << 20)
 #define RECORD_MAX	16384U
+#define SEND_PAGES	16
 #define FILE_MAX	(64 << 20)	/* what is spliced into a file begins anew then */
 
 static DEFINE_MUTEX(bench_lock);
@@ -366,6 +368,57 @@ static void file_wrap(struct itls_bench_step *s, struct file *from, loff_t *at)
 		vfs_fadvise(from, 0, 0, POSIX_FADV_DONTNEED);
 }
 
+/* Returns how many bytes of a file in memory are listed in @bv. */
+static size_t pages_get(struct file *from, loff_t at, size_t len, struct bio_vec *bv, int *nr)
+{
+	size_t got = 0;
+
+	for (*nr = 0; got < len && *nr < SEND_PAGES; (*nr)++) {
+		size_t off = offset_in_page(at + got), n = min_t(size_t, len - got, PAGE_SIZE - off);
+		struct page *page = find_get_page(from->f_mapping, (at + got) >> PAGE_SHIFT);
+
+		if (!page)
+			break;
+		bvec_set_page(&bv[*nr], page, n, off);
+		got += n;
+	}
+	return got;
+}
+
+/* Some of a file in memory, as sendfile() sends it but for the mark that pages are shared. */
+static ssize_t send_private(struct file *from, loff_t *at, struct file *file, size_t len)
+{
+	struct msghdr msg = { .msg_flags = MSG_SPLICE_PAGES | MSG_NO_SHARED_FRAGS |
+					   MSG_DONTWAIT | MSG_NOSIGNAL };
+	struct bio_vec bv[SEND_PAGES];
+	ssize_t n;
+	int i, nr;
+
+	len = min_t(size_t, len, i_size_read(file_inode(from)) - *at);
+	len = pages_get(from, *at, len, bv, &nr);
+	iov_iter_bvec(&msg.msg_iter, ITER_SOURCE, bv, nr, len);
+	n = sock_sendmsg(sock_from_file(file), &msg);
+	for (i = 0; i < nr; i++)
+		put_page(bv[i].bv_page);
+	if (n > 0)
+		*at += n;
+	return n;
+}
+
+static ssize_t send_all_private(struct file *from, loff_t *at, struct file *file, size_t len)
+{
+	size_t sent = 0;
+	ssize_t n = 0;
+
+	while (sent < len) {
+		n = send_private(from, at, file, len - sent);
+		if (n <= 0)
+			break;
+		sent += n;
+	}
+	return sent ?: n;
+}
+
 static void step_sendfile(struct itls_bench_step *s, struct file *file)
 {
 	struct file *from = fget(s->other);
@@ -379,7 +432,10 @@ static void step_sendfile(struct itls_bench_step *s, struct file *file)
 	if (get_user(at, (loff_t __user *)u64_to_user_ptr(s->at)))
 		goto out;
 	file_wrap(s, from, &at);
-	n = do_splice_direct(from, &at, file, &opos, s->len, 0);
+	if (s->flags & ITLS_BENCH_PRIVATE)
+		n = send_all_private(from, &at, file, s->len);
+	else
+		n = do_splice_direct(from, &at, file, &opos, s->len, 0);
 	s->calls = 1;
 	s->bytes = max_t(ssize_t, n, 0);
 	s->err = n < 0 ? -n : 0;

@@ -43,6 +43,8 @@ enum {
 /* Of a sendfile: begin anew at the end, then without the file's pages. */
 #define ITLS_BENCH_WRAP	1
 #define ITLS_BENCH_COLD	2
+/* And: its pages are to arrive as a network card's do, which nobody else can write to. */
+#define ITLS_BENCH_PRIVATE	4
 
 struct itls_bench_step {
 	__u32 op;
