@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 # The scenarios, one a line: a name, then options of the load tool; @ is the folder
-# with the files. A further kind of scenario gets a function here, and a branch in
-# scripts/bench/guest when it is not the load tool that runs it.
+# with the files. A further kind of scenario gets a function here, and its first word
+# in scripts/bench/guest when a program of that name runs it, not the load tool: that
+# program gets what the load tool gets, and prints what it prints.
 
 scenario() { printf '%s %s\n' "$1" "$2"; }
 
