@@ -30,6 +30,14 @@ plot_gain_data() {
 		 .[$clock].gain.q3] | @tsv' "$1"
 }
 
+# Real servers, small files first: CPU time per byte of each variant.
+plot_servers_data() {
+	jq -r --arg kernel "$2" '[.servers // [] | .[] | select(.kernel == $kernel and .cpu)] |
+		sort_by(.size, .close)[] | .cpu.cost as $v |
+		[.scenario, (("plain", "openssl", "ktls", "itls", "hitch", "stunnel") |
+		 $v[.].median // "NaN")] | @tsv' "$1"
+}
+
 # plot NAME DATA TITLE HEIGHT: PNG and SVG by NAME.gp
 plot() {
 	local name=$1 data=$2 title=$3 height=$4 base=${2%.data} format
@@ -54,6 +62,10 @@ plot_all() {
 		plot sizes "$base-sizes.data" "Linux $kernel, send() by size" 600
 		rows=$(wc -l <"$base-gain.data")
 		plot gain "$base-gain.data" "Linux $kernel, in-tree kTLS / itls, $clock time" $((140 + 22 * rows))
-		rm -f "$base"-{cost,sizes,gain}.data
-	done < <(jq -r '[.rows[].kernel] | unique[]' "$1")
+		plot_servers_data "$1" "$kernel" >"$base-servers.data"
+		rows=$(wc -l <"$base-servers.data")
+		plot servers "$base-servers.data" "Linux $kernel, real servers, processor time of the server" \
+			$((140 + 80 * rows))
+		rm -f "$base"-{cost,sizes,gain,servers}.data
+	done < <(jq -r '[(.rows + (.servers // []))[].kernel] | unique[]' "$1")
 }

@@ -4,16 +4,20 @@
 
 # report_json RESULTS CLOCK: measurements, rows and verdicts in one object.
 report_json() {
-	jq -s "$(cat "$bench/summary.jq") rows" "$1" >"$1.rows" &&
-		jq --arg clock "$2" -f "$bench/targets.jq" "$1.rows" >"$1.targets" || return 1
+	jq -s "$(cat "$bench/summary.jq") map(select(.op)) | rows" "$1" >"$1.rows" &&
+		jq -s "$(cat "$bench/summary.jq" "$bench/servers.jq") map(select(.tool == \"server\")) | server_rows" \
+			"$1" >"$1.servers" &&
+		jq -s add "$1.rows" "$1.servers" |
+		jq --arg clock "$2" -f "$bench/targets.jq" >"$1.targets" || return 1
 	jq -n --slurpfile measurements "$1" --slurpfile rows "$1.rows" --arg clock "$2" \
-		--slurpfile targets "$1.targets" \
+		--slurpfile targets "$1.targets" --slurpfile servers "$1.servers" \
 		--arg cpu "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" \
 		--arg host "$(uname -r)" --arg date "$(date -u +%Y-%m-%dT%H:%MZ)" \
 		--arg source "$(git -C "$top" describe --always --dirty 2>/dev/null)" '
 		{ machine: { cpu: $cpu, host_kernel: $host }, date: $date, itls: $source,
-		  clock: $clock, targets: $targets[0], rows: $rows[0], measurements: $measurements }'
-	rm -f "$1.rows" "$1.targets"
+		  clock: $clock, targets: $targets[0], rows: $rows[0], servers: $servers[0],
+		  measurements: $measurements }'
+	rm -f "$1.rows" "$1.servers" "$1.targets"
 }
 
 # A table of tab-separated lines, the first its heads; all columns but one are numbers.
@@ -27,16 +31,18 @@ report_columns() {
 			sub(/ +$/, "", line); print line } }'
 }
 
+# Functions of jq for cells: rounded, and with the middle half of the rounds.
+report_cells='
+	def n(d): if . == null then "-" else
+		(. * pow(10; d) | round) as $x | ($x / pow(10; d) | tostring) end;
+	def cell(d): if . == null then "-" else (.median | n(d)) +
+		" [" + (.q1 | n(d)) + " " + (.q3 | n(d)) + "]" end;'
+
 # ns per byte with the middle half of the rounds; what the ratio is of is in the head.
 report_rows() {
-	jq -r --arg clock "$2" '
-		def n(d): if . == null then "-" else
-			(. * pow(10; d) | round) as $x | ($x / pow(10; d) | tostring) end;
+	jq -r --arg clock "$2" "$report_cells"'
 		def digits: if .unit == "ns/B" then 3 else 0 end;
-		def cell(d): if . == null then "-" else (.median | n(d)) +
-			" [" + (.q1 | n(d)) + " " + (.q3 | n(d)) + "]" end;
-		def ratio: if . == null then "-" else (.median | n(2)) +
-			" [" + (.q1 | n(2)) + " " + (.q3 | n(2)) + "]" end;
+		def ratio: cell(2);
 		["kernel", "scenario", "conns", "unit", "plain", "tls", "itls", "AES alone",
 		 "tls/itls", "itls/floor", "wall tls/itls"],
 		(.rows[] | digits as $d | .[$clock] as $s | [.kernel, .scenario, .conns, .unit,
@@ -44,6 +50,31 @@ report_rows() {
 		 ($s.variants.itls | cell($d)), ($s.variants.aead | cell($d)),
 		 ($s.gain | ratio), ($s.floor | ratio), (.wall.gain | ratio)]) | @tsv' "$1" |
 		report_columns 4
+}
+
+# Real servers, a line for each variant.
+report_servers() {
+	jq -r --arg clock "$2" "$report_cells"'
+		["kernel", "scenario", "variant", "requests/s", "Gb/s", "p50 us", "p99 us", "p99.9 us",
+		 "CPU s/GB", "CPU us/request", "of itls"],
+		(.servers // [] | .[] | select(.cpu) | . as $s | .variants[] | . as $v |
+		[$s.kernel, $s.scenario, $v, ($s.requests_s[$v] | cell(0)), ($s.gbit_s[$v] | cell(2)),
+		 ($s.p50_us[$v] | cell(0)), ($s.p99_us[$v] | cell(0)), ($s.p999_us[$v] | cell(0)),
+		 ($s.cpu.cost[$v] | cell(3)),
+		 (if $s.size > 1048576 then "-" else $s.cpu.request[$v] |
+			if . then map_values(. / 1000) else . end | cell(0) end),
+		 ($s[$clock].over_itls[$v] | cell(2))]) | @tsv' "$1" | report_columns 3
+}
+
+# Memory of idle connections to real servers.
+report_memory() {
+	jq -r "$report_cells"'
+		["kernel", "scenario", "variant", "kernel B/connection", "server B/connection", "daemon KiB"],
+		(.servers // [] | .[] | select(.kernel_memory) | . as $s | .variants[] | . as $v |
+		[$s.kernel, $s.scenario, $v, ($s.kernel_memory[$v] | cell(0)),
+		 ($s.process_memory[$v] | cell(0)),
+		 ($s.daemon_bytes[$v] | if . then map_values(. / 1024) else . end | cell(0))]) |
+		@tsv' "$1" | report_columns 3
 }
 
 report_targets() {
@@ -54,7 +85,7 @@ report_targets() {
 }
 
 report_failures() {
-	jq -r '.rows[] | select(.failed > 0) |
+	jq -r '(.rows + (.servers // []))[] | select(.failed > 0) |
 		"\(.kernel) \(.scenario): \(.failed) transfers failed"' "$1"
 }
 

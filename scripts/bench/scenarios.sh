@@ -27,6 +27,7 @@ scenarios_targets() {
 	scenario idle/fresh "--op idle --conns 10000 --rounds 3 $wire"
 	scenario idle/used "--op idle --conns 10000 --rounds 3 --used $wire"
 	scenario crowd/sendfile "--op sendfile --size 64K --burst 64K --conns 64,10000 $file"
+	scenario server/1M "--size 1M $([ "$1" = all ] || echo --variants plain,openssl,ktls,itls)"
 }
 
 # Everything else: sizes, versions, ciphers, connections, system calls, cold pages.
@@ -56,13 +57,27 @@ scenarios_more() {
 	for size in 4K 16K 64K 1M; do
 		scenario "rx/recv/$size" "--rx --op recv --size $size $wire"
 	done
+	scenarios_servers
+}
+
+# Debian's servers; options of scripts/bench/server.
+scenarios_servers() {
+	local size
+	for size in 1K 10K 100K; do
+		scenario "server/$size" "--size $size"
+		scenario "server/$size/close" "--size $size --close"
+	done
+	scenario server/1M/close "--size 1M --close"
+	scenario server/1G "--size 1G --conns 2 --seconds 8 --rounds 3"
+	scenario server/1G/close "--size 1G --conns 2 --seconds 8 --rounds 3 --close"
+	scenario server/idle "--idle 10000 --size 1K --rounds 2 --variants plain,openssl,ktls,itls"
 }
 
 # scenarios_list quick|all [PATTERN]: those whose name matches, by glob or in part.
 scenarios_list() {
 	local what=$1 pattern=${2-}
 	{
-		scenarios_targets
+		scenarios_targets "$what"
 		[ "$what" = quick ] || scenarios_more
 	} | while read -r name args; do
 		# shellcheck disable=SC2053	# a pattern

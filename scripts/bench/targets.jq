@@ -20,6 +20,11 @@ def crowd(v): row("crowd/sendfile"; 10000).beside_fewest[$clock][v].median;
 def small(how; suffix): (["64", "64 B"], ["256", "256 B"], ["1K", "1 KiB"]) as [$size, $text] |
 	gain("2"; "send() of \($text)\(how), in-tree/itls"; "tx/send/\($size)\(suffix)"; 1.0);
 
+# Real servers: bytes per CPU second, of itls in those of another.
+def server(what; other; want):
+	verdict("5"; "nginx, 1 MiB files, keep-alive: itls/\(what)";
+		row("server/1M"; null)[$clock].over_itls[other].median; want; false);
+
 def verdicts($kernel):
 	gain("1"; "sendfile of a 64 MiB file, in-tree/itls"; "tx/sendfile/1M";
 		if $kernel | startswith("6.12") then 1.3 else 1.2 end),
@@ -31,6 +36,7 @@ def verdicts($kernel):
 	gain("3"; "recv() of 256 KiB, in-tree/itls"; "rx/recv/256K"; 1.2),
 	gain("3"; "splice() to a pipe, in-tree/itls"; "rx/splice/null"; 1.5),
 	gain("3"; "splice() to a file, in-tree/itls"; "rx/splice/file"; 1.5),
+	server("OpenSSL"; "openssl"; 2.0), server("in-tree"; "ktls"; 1.2),
 	verdict("6"; "memory of an idle connection, itls/in-tree";
 		(row("idle/fresh"; null).cpu.gain.median | inverse); 0.5; true),
 	verdict("6"; "the same after a record each way, itls/in-tree";
