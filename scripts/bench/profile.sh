@@ -18,9 +18,11 @@ profile_symbols() {
 		sort -rn
 }
 
+# Real servers have to start first.
 profile_wait() {
-	local end=$((SECONDS + 120))
-	until grep -q '^1/1 ' "$work/output"; do
+	local end=$((SECONDS + 120)) begun='^1/1 '
+	! grep -q '^server/' "$work/plan" || begun='round 1 of 1$'
+	until grep -q "$begun" "$work/output"; do
 		if ! kill -0 "$1" 2>/dev/null || [ $SECONDS -ge $end ]; then
 			cat "$work/output" >&2
 			die "the scenario did not begin"
