@@ -178,7 +178,7 @@ tls_check() {
 }
 
 # counter itls|tls NAME: 0 where there is no such module
-counter() { cat "/proc/net/$1_stat" 2>/dev/null | awk -v n="$2" '$1 == n { v = $2 } END { print v + 0 }'; }
+counter() { cat "/proc/net/$1_stat" 2>/dev/null | awk -v n="$2" '$1 == n { v = $2 } END { printf "%.0f\n", v }'; }
 
 # Connections whose sending in-tree kTLS took over so far, and bytes itls sent.
 kernel_tls() { echo "$(counter tls TlsTxSw) $(counter itls TxBytes)"; }
