@@ -35,7 +35,6 @@ struct itls_ctx *itls_ctx_alloc(struct sock *sk, struct itls_proto *proto,
 	ctx->proto = proto;
 	ctx->alert_rx = ITLS_ALERT_NONE;
 	ctx->alert_tx = ITLS_ALERT_NONE;
-	ctx->tx_max_payload = ITLS_PLAIN_MAX;
 	ctx->born = jiffies;
 	__skb_queue_head_init(&ctx->held);
 	INIT_LIST_HEAD(&ctx->req.node);
@@ -132,7 +131,7 @@ int itls_ctx_install(struct itls_ctx *ctx, struct itls_tx *tx,
 	}
 	if (tx) {
 		tx->ctx = ctx;
-		tx->open.max = ctx->tx_max_payload;
+		itls_sizing_init(&tx->sizing, ctx->tx_max_payload);
 		ctx->version = tx->cipher.record.version;
 		ctx->tx_cipher = itls_cipher_type(&tx->cipher);
 		itls_stats_add(ctx->sk, ITLS_STAT_CURR_TX, 1);

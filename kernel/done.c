@@ -31,6 +31,8 @@ const struct nla_policy itls_done_policy[ITLS_A_DONE_MAX + 1] = {
 	[ITLS_A_DONE_VERIFY]	= NLA_POLICY_MAX(NLA_U8, __ITLS_VERIFY_MAX - 1),
 	[ITLS_A_DONE_PEER_SUBJECT] = { .type = NLA_NUL_STRING,
 				       .len = ITLS_SUBJECT_MAX },
+	[ITLS_A_DONE_RECORD_SIZING] = NLA_POLICY_MAX(NLA_U8,
+						     __ITLS_RECORD_SIZING_MAX - 1),
 };
 
 /* What a DONE message brings, built before anything is changed. */
@@ -112,6 +114,13 @@ static u64 u64_of(const struct genl_info *info, int attr)
 	return info->attrs[attr] ? nla_get_u64(info->attrs[attr]) : 0;
 }
 
+static bool wants_full_records(const struct genl_info *info)
+{
+	const struct nlattr *nla = info->attrs[ITLS_A_DONE_RECORD_SIZING];
+
+	return nla && nla_get_u8(nla) == ITLS_RECORD_SIZING_THROUGHPUT;
+}
+
 /* A TLS 1.3 connection outlives its keys: their successors are the kernel's. */
 static int secret_take(struct genl_info *info, int attr,
 		       const struct itls_keyinfo *key, struct itls_secret *secret)
@@ -153,6 +162,7 @@ static int outcome_build(struct genl_info *info, const struct itls_keyinfo *tx,
 		return err;
 	itls_update_init(o->tx, u64_of(info, ITLS_A_DONE_REKEY_RECORDS),
 			 u64_of(info, ITLS_A_DONE_REKEY_BYTES));
+	o->tx->sizing.grows = !wants_full_records(info);
 	o->peer = peer_alloc(info);
 	if (!o->peer)
 		return -ENOMEM;

@@ -14,7 +14,7 @@
  *	direct
  *	frame  secret  open  sealed  push
  *	ctx  idle
- *	cipher  mark
+ *	cipher  mark  sizing
  *	record
  *
  * stats is a leaf that every file may use.
@@ -171,8 +171,7 @@ struct itls_open {
 	struct bio_vec frags[ITLS_OPEN_FRAGS];
 	unsigned int nr;
 	unsigned int len;
-	unsigned int max;	/* bytes a record may hold */
-	unsigned int limit;	/* bytes this one may hold */
+	unsigned int limit;	/* bytes it may hold */
 	unsigned int start;	/* where its ciphertext begins in a block */
 	bool spliced;		/* some of it is in pages of the caller's */
 	bool in_place;		/* it is all in one block, where it is encrypted */
@@ -197,6 +196,13 @@ struct itls_update {
 	bool ask;		/* the peer shall change its key too */
 };
 
+/* How long the records of data are; see sizing.c. */
+struct itls_sizing {
+	u32 burst;	/* bytes on the wire since the connection was idle */
+	u16 max;	/* bytes of plaintext a record may hold */
+	bool grows;	/* records begin short, and grow */
+};
+
 /*
  * Every connection has the two that follow, so bytes count: they have slabs
  * of their own.
@@ -205,6 +211,7 @@ struct itls_tx {
 	struct itls_cipher cipher;
 	struct itls_secret secret;
 	struct itls_update update;
+	struct itls_sizing sizing;
 	struct itls_open open;
 	struct itls_sealed sealed;
 	struct itls_ctx *ctx;	/* NULL until installed */
@@ -325,7 +332,7 @@ struct itls_ctx {
 	u8 verify;		/* enum itls_verify */
 	u32 id;
 	u16 version, tx_cipher, rx_cipher;
-	u16 tx_max_payload;	/* TLS_TX_MAX_PAYLOAD_LEN */
+	u16 tx_max_payload;	/* TLS_TX_MAX_PAYLOAD_LEN, 0: not set */
 	bool tx_zerocopy_ro;	/* TLS_TX_ZEROCOPY_RO */
 	bool rx_no_pad;		/* TLS_RX_EXPECT_NO_PAD */
 	struct itls_tx *tx;	/* set once; freed in close() */
@@ -355,6 +362,12 @@ static inline struct itls_ctx *itls_ctx_of(const struct sock *sk)
 static inline bool itls_ctx_is_managed(const struct itls_ctx *ctx)
 {
 	return ctx->role != ITLS_ROLE_KTLS;
+}
+
+/* Bytes of plaintext in a record sent. */
+static inline u16 itls_ctx_max_payload(const struct itls_ctx *ctx)
+{
+	return READ_ONCE(ctx->tx_max_payload) ?: ITLS_PLAIN_MAX;
 }
 
 static inline int itls_ctx_state(const struct itls_ctx *ctx)
@@ -444,7 +457,7 @@ int itls_direct_open(struct sock *sk, struct itls_ctx *ctx,
 
 /* ---- open.c, sealed.c, push.c: records on their way to TCP -------------- */
 
-void itls_open_begin(struct itls_open *open, u8 type);
+void itls_open_begin(struct itls_open *open, u8 type, unsigned int limit);
 void itls_open_reset(struct itls_open *open);
 void itls_open_trim(struct itls_open *open, unsigned int len);
 bool itls_open_is_full(const struct itls_open *open);
@@ -475,6 +488,12 @@ int itls_push_sealed(struct sock *sk, struct itls_tx *tx);
 void itls_push_write_space(struct sock *sk, struct itls_ctx *ctx);
 bool itls_push_is_alive(const struct sock *sk);
 bool itls_push_is_connected(const struct sock *sk);
+
+/* ---- sizing.c: how long they are ---------------------------------------- */
+
+void itls_sizing_init(struct itls_sizing *s, u16 fixed);
+unsigned int itls_sizing_limit(const struct sock *sk, struct itls_tx *tx);
+void itls_sizing_count(struct itls_sizing *s, size_t len);
 
 /* ---- read.c: readers ------------------------------------------------------ */
 

@@ -22,10 +22,11 @@ void itls_open_reset(struct itls_open *open)
 	open->len = 0;
 }
 
-void itls_open_begin(struct itls_open *open, u8 type)
+/* @limit: bytes of plaintext the record may hold, at least 1. */
+void itls_open_begin(struct itls_open *open, u8 type, unsigned int limit)
 {
 	open->type = type;
-	open->limit = open->max;
+	open->limit = limit;
 	open->start = 0;
 	open->spliced = false;
 	open->in_place = false;
@@ -172,7 +173,7 @@ static void open_align(struct itls_open *open, size_t off)
 	}
 	open->spliced = true;
 	open->start = start;
-	open->limit = min_t(size_t, open->max, ITLS_BLOCK_SIZE - start);
+	open->limit = min_t(size_t, open->limit, ITLS_BLOCK_SIZE - start);
 }
 
 /* References what fits of the caller's pages; returns bytes or -errno. */

@@ -414,7 +414,7 @@ static int get_no_pad(struct sock *sk, char __user *optval, int __user *optlen,
 static int get_max_payload(struct sock *sk, char __user *optval,
 			   int __user *optlen, int room)
 {
-	u16 value = READ_ONCE(itls_ctx_of(sk)->tx_max_payload);
+	u16 value = itls_ctx_max_payload(itls_ctx_of(sk));
 
 	if (room < (int)sizeof(value))
 		return -EINVAL;

@@ -57,7 +57,7 @@ int itls_tx_set_max_payload(struct itls_ctx *ctx, u16 max)
 	if (tx && tx->open.len)
 		return -EBUSY;
 	if (tx)
-		tx->open.max = max;
+		itls_sizing_init(&tx->sizing, max);
 	WRITE_ONCE(ctx->tx_max_payload, max);
 	return 0;
 }
@@ -120,6 +120,7 @@ static int seal(struct sock *sk, struct itls_ctx *ctx, struct itls_open *open)
 		return seal_failed(sk, tx, open, err);
 	}
 	sealed->len += itls_record_overhead(r) + open->len;
+	itls_sizing_count(&tx->sizing, itls_record_overhead(r) + open->len);
 	ctx->tx_records++;
 	ctx->tx_bytes += open->len;
 	itls_stats_add(sk, ITLS_STAT_TX_RECORDS, 1);
@@ -161,8 +162,7 @@ static int seal_bytes(struct sock *sk, struct itls_ctx *ctx, u8 type,
 
 	open.nr = 0;
 	open.len = 0;
-	open.max = len;
-	itls_open_begin(&open, type);
+	itls_open_begin(&open, type, len);
 	iov_iter_kvec(&from, ITER_SOURCE, &vec, 1, len);
 	while (open.len < len) {
 		ret = itls_open_copy(sk, &open, &from);
@@ -280,7 +280,7 @@ static int tx_record(struct sock *sk, struct itls_ctx *ctx, struct msghdr *msg,
 	int filled, seal_err;
 
 	if (!open->len)
-		itls_open_begin(open, type);
+		itls_open_begin(open, type, itls_sizing_limit(sk, ctx->tx));
 	filled = tx_fill(sk, open, msg, err);
 	/* Control messages are sent whole: half an alert is none. */
 	if (*err && type != ITLS_TYPE_DATA) {

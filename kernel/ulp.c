@@ -152,7 +152,7 @@ static int put_diag(struct sk_buff *skb, const struct itls_ctx *ctx)
 	      nla_put_u16(skb, TLS_INFO_RXCONF,
 			  ctx->rx_cipher ? TLS_CONF_SW : TLS_CONF_BASE) ?:
 	      nla_put_u16(skb, ITLS_DIAG_MAX_PAYLOAD,
-			  READ_ONCE(ctx->tx_max_payload));
+			  itls_ctx_max_payload(ctx));
 	if (err) {
 		nla_nest_cancel(skb, nest);
 		return err;

@@ -99,7 +99,7 @@ proto embryo sockopt connect listen request channel
 tx rx control message update
 frame secret open sealed push
 ctx
-cipher mark block
+cipher mark block sizing
 record'
 leaves='stats trace'
 

@@ -466,6 +466,13 @@ TEST_F(managed, done_subject_too_long)
 	extra_case(self, ITLS_A_DONE_PEER_SUBJECT, text, sizeof(text));
 }
 
+TEST_F(managed, done_bad_sizing)
+{
+	uint8_t sizing = __ITLS_RECORD_SIZING_MAX;
+
+	extra_case(self, ITLS_A_DONE_RECORD_SIZING, &sizing, sizeof(sizing));
+}
+
 TEST_F(managed, done_unknown_attribute)
 {
 	extra_case(self, ITLS_A_DONE_MAX + 1, &zero, 4);

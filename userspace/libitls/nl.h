@@ -69,6 +69,7 @@ struct itls_nl_done {
 	uint64_t rekey_bytes;
 	uint8_t verify;		/* enum itls_verify */
 	const char *peer_subject; /* NULL: none */
+	uint8_t record_sizing;	/* enum itls_record_sizing */
 };
 
 struct itls_nl_session {

@@ -150,7 +150,7 @@ int itls_nl_accept(struct itls_nl *nl, struct itls_nl_request *req)
 
 /* DONE */
 
-/* What TLS 1.3 needs for new keys, and what is known of the peer. */
+/* What TLS 1.3 needs for new keys, what is known of the peer, and how to send. */
 static void nl_put_manners(struct nlmsghdr *nlh, const struct itls_nl_done *done)
 {
 	if (done->tx_secret)
@@ -165,6 +165,8 @@ static void nl_put_manners(struct nlmsghdr *nlh, const struct itls_nl_done *done
 		mnl_attr_put_u8(nlh, ITLS_A_DONE_VERIFY, done->verify);
 	if (done->peer_subject)
 		mnl_attr_put_strz(nlh, ITLS_A_DONE_PEER_SUBJECT, done->peer_subject);
+	if (done->record_sizing)
+		mnl_attr_put_u8(nlh, ITLS_A_DONE_RECORD_SIZING, done->record_sizing);
 }
 
 static void nl_put_done(struct nlmsghdr *nlh, const struct itls_nl_done *done)

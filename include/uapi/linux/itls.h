@@ -119,6 +119,13 @@ enum itls_verify {
 	__ITLS_VERIFY_MAX,
 };
 
+/* What the length of records is for. */
+enum itls_record_sizing {
+	ITLS_RECORD_SIZING_LATENCY, /* short ones after idle times, then full ones */
+	ITLS_RECORD_SIZING_THROUGHPUT, /* full ones always */
+	__ITLS_RECORD_SIZING_MAX,
+};
+
 /* No alert was seen or sent: the value of alert_rx and alert_tx then. */
 #define ITLS_ALERT_NONE		255
 
@@ -213,6 +220,7 @@ enum itls_done_attr {
 	ITLS_A_DONE_REKEY_BYTES, /* the same */
 	ITLS_A_DONE_VERIFY,	/* u8, enum itls_verify, with a failure too */
 	ITLS_A_DONE_PEER_SUBJECT, /* string, optional */
+	ITLS_A_DONE_RECORD_SIZING, /* u8, enum itls_record_sizing, optional */
 	__ITLS_A_DONE_MAX,
 };
 
