@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <linux/itls.h>
+
 #include "itlsd/config.h"
 #include "itlsd/log.h"
 #include "tap.h"
@@ -16,7 +18,7 @@
 #define GOOD "[profile a]\ncertificate = /c\nkey = /k\n"
 
 #define PROFILE_KEYS "certificate, key, priority, alpn, owners, tickets, min_version, client_auth, client_ca, crl, " \
-	"rekey_records, rekey_bytes"
+	"rekey_records, rekey_bytes, record_sizing"
 #define SERVE "or [client default] to serve only clients"
 #define SUFFIXES "K, M and G stand for powers of 1024"
 #define NAME64 "0123456789012345678901234567890123456789012345678901234567890123"
@@ -95,6 +97,8 @@ static const struct {
 	{ "rekeys after nothing, and beyond 64 bits", GOOD "rekey_records = 0\nrekey_bytes = 18446744073709551617\n",
 	  "/etc/t.conf:4: rekey_records '0': write a number from 1 to 16M; " SUFFIXES "\n"
 	  "/etc/t.conf:5: rekey_bytes '18446744073709551617': write a number from 1 to 256G; " SUFFIXES "\n" },
+	{ "a record_sizing that is none", GOOD "record_sizing = fast\n",
+	  "/etc/t.conf:4: record_sizing 'fast': write latency or throughput\n" },
 	{ "rekeys with too many suffixes", GOOD "rekey_records = 1KK\nrekey_bytes = -1\n",
 	  "/etc/t.conf:4: rekey_records '1KK': write a number from 1 to 16M; " SUFFIXES "\n"
 	  "/etc/t.conf:5: rekey_bytes '-1': write a number from 1 to 256G; " SUFFIXES "\n" },
@@ -150,7 +154,7 @@ static void test_values(void)
 		"[itlsd]\nlog_level = debug\nmax_handshakes = 7\n"
 		"[profile web-1.a_b]\ncertificate = tls/c.pem\nkey = /k\npriority = SECURE128:%X=1\n"
 		"alpn = h2, http/1.1\nowners = root 4242\ntickets = no\nmin_version = 1.3\n"
-		"rekey_records = 16M\nrekey_bytes = 256G\n" GOOD "rekey_records = 7\nrekey_bytes = 3K\n"
+		"rekey_records = 16M\nrekey_bytes = 256G\nrecord_sizing = throughput\n" GOOD "rekey_records = 7\nrekey_bytes = 3K\n"
 		"client_auth = request\nclient_ca = ca.pem\ncrl = /crl\n";
 	struct config *cfg = parse(text, sizeof(text) - 1);
 	struct config_profile *p = cfg->profiles;
@@ -166,7 +170,9 @@ static void test_values(void)
 	check_note(p->n_owners == 2 && p->owners[0] == 0 && p->owners[1] == 4242, "values: owners", "");
 	check_note(!p->tickets && p->min_version == CONFIG_TLS_1_3, "values: tickets and min_version", "");
 	check_note(p->rekey_records == 1 << 24 && p->rekey_bytes == 1ULL << 38, "values: rekeys", "");
+	check_note(p->record_sizing == ITLS_RECORD_SIZING_THROUGHPUT, "values: record_sizing", "");
 	p = p->next;
+	check_note(p->record_sizing == ITLS_RECORD_SIZING_LATENCY, "default record_sizing", "");
 	check_note(p->client_auth == CONFIG_AUTH_REQUEST && !strcmp(p->client_ca.text, "/etc/ca.pem") &&
 		   !strcmp(p->crl.text, "/crl"), "values: client_auth, client_ca and crl", "");
 	check_note(p->rekey_records == 7 && p->rekey_bytes == 3072, "values: rekeys, plain and with K", "");

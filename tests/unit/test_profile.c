@@ -54,6 +54,20 @@ static void test_rekeys(void)
 	profiles_free(plain);
 }
 
+static void test_sizing(void)
+{
+	struct profiles *set = serving_profiles("record_sizing = throughput\n"), *plain = serving_profiles("");
+	struct profile *profile = profiles_get(set, "p");
+
+	check(profile_record_sizing(profile) == ITLS_RECORD_SIZING_THROUGHPUT, "record_sizing goes with the profile");
+	profile_put(profile);
+	profile = profiles_get(plain, "p");
+	check(profile_record_sizing(profile) == ITLS_RECORD_SIZING_LATENCY, "no record_sizing named: latency");
+	profile_put(profile);
+	profiles_free(set);
+	profiles_free(plain);
+}
+
 /* What only GnuTLS can tell about a configuration. */
 static void test_profiles(void)
 {
@@ -107,5 +121,6 @@ int main(void)
 	test_profiles();
 	test_lacking();
 	test_rekeys();
+	test_sizing();
 	return tap_end();
 }

@@ -182,6 +182,7 @@ static void fill_success(const struct conn *conn, struct itls_nl_done *done)
 	done->prefix = r->prefix;
 	done->prefix_len = r->prefix_len;
 	profile_rekey(conn->profile, &done->rekey_records, &done->rekey_bytes);
+	done->record_sizing = profile_record_sizing(conn->profile);
 }
 
 static const char *conn_kind(const struct conn *conn)

@@ -48,6 +48,7 @@ static const struct config_key config_profile_keys[] = {
 	{ "crl", offsetof(struct config_profile, crl) },
 	{ "rekey_records", offsetof(struct config_profile, rekey_records_value) },
 	{ "rekey_bytes", offsetof(struct config_profile, rekey_bytes_value) },
+	{ "record_sizing", offsetof(struct config_profile, record_sizing_value) },
 	{ NULL, 0 },
 };
 
@@ -63,6 +64,7 @@ static const struct config_key config_client_keys[] = {
 	{ "min_version", offsetof(struct config_profile, min_version_value) },
 	{ "rekey_records", offsetof(struct config_profile, rekey_records_value) },
 	{ "rekey_bytes", offsetof(struct config_profile, rekey_bytes_value) },
+	{ "record_sizing", offsetof(struct config_profile, record_sizing_value) },
 	{ NULL, 0 },
 };
 

@@ -45,6 +45,7 @@ struct config_profile {
 	struct config_value crl;
 	struct config_value rekey_records_value;
 	struct config_value rekey_bytes_value;
+	struct config_value record_sizing_value;
 	char **alpn;
 	size_t n_alpn;
 	uid_t *owners;				/* root is always allowed; clients: and all, if none are named */
@@ -54,6 +55,7 @@ struct config_profile {
 	enum config_auth client_auth;
 	uint64_t rekey_records;			/* 0: the module's default; the same for bytes */
 	uint64_t rekey_bytes;
+	uint8_t record_sizing;			/* enum itls_record_sizing */
 };
 
 /* One line for people: "FILE:LINE: what: what to do". */

@@ -44,6 +44,7 @@ struct profile {
 	size_t n_owners;
 	uint64_t rekey_records;
 	uint64_t rekey_bytes;
+	uint8_t record_sizing;			/* enum itls_record_sizing */
 };
 
 struct profiles {
@@ -203,6 +204,7 @@ static struct profile *profile_new(const struct config_profile *section)
 	profile->everybody = section->client && !section->owners_value.line && !section->certificate.line;
 	profile->rekey_records = section->rekey_records;
 	profile->rekey_bytes = section->rekey_bytes;
+	profile->record_sizing = section->record_sizing;
 	return profile;
 }
 
@@ -383,6 +385,11 @@ void profile_rekey(const struct profile *profile, uint64_t *records, uint64_t *b
 {
 	*records = profile->rekey_records;
 	*bytes = profile->rekey_bytes;
+}
+
+uint8_t profile_record_sizing(const struct profile *profile)
+{
+	return profile->record_sizing;
 }
 
 bool profile_allows(const struct profile *profile, uid_t uid)

@@ -45,6 +45,8 @@ bool profile_insists(const struct profile *profile);
 const struct trust *profile_trust(const struct profile *profile);
 /* After how much the kernel changes its sending key; 0: as it sees fit. */
 void profile_rekey(const struct profile *profile, uint64_t *records, uint64_t *bytes);
+/* enum itls_record_sizing. */
+uint8_t profile_record_sizing(const struct profile *profile);
 bool profile_allows(const struct profile *profile, uid_t uid);
 /* Sets up a new session of its kind.  0 or a GnuTLS error. */
 int profile_apply(const struct profile *profile, struct gnutls_session_int *session);

@@ -129,6 +129,19 @@ static void parse_rekey(struct values *p, struct config_profile *profile)
 		    &profile->rekey_bytes);
 }
 
+static void parse_sizing(struct values *p, struct config_profile *profile)
+{
+	const struct config_value *value = &profile->record_sizing_value;
+
+	profile->record_sizing = ITLS_RECORD_SIZING_LATENCY;
+	if (!value->text || !strcmp(value->text, "latency"))
+		return;
+	if (!strcmp(value->text, "throughput"))
+		profile->record_sizing = ITLS_RECORD_SIZING_THROUGHPUT;
+	else
+		config_error(p->cfg, value->line, "record_sizing '%s': write latency or throughput", value->text);
+}
+
 static void parse_alpn_name(struct values *p, struct config_profile *profile, const char *name)
 {
 	int line = profile->alpn_value.line;
@@ -249,6 +262,7 @@ static void parse_common(struct values *p, struct config_profile *profile)
 	profile->tickets = parse_bool(p, &profile->tickets_value, true);
 	parse_version(p, profile);
 	parse_rekey(p, profile);
+	parse_sizing(p, profile);
 }
 
 static void parse_profile_values(struct values *p, struct config_profile *profile)
