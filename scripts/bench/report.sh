@@ -7,17 +7,19 @@ report_json() {
 	jq -s "$(cat "$bench/summary.jq") map(select(.op)) | rows" "$1" >"$1.rows" &&
 		jq -s "$(cat "$bench/summary.jq" "$bench/servers.jq") map(select(.tool == \"server\")) | server_rows" \
 			"$1" >"$1.servers" &&
+		jq -s "$(cat "$bench/summary.jq") latency_rows" "$1" >"$1.latency" &&
 		jq -s add "$1.rows" "$1.servers" |
 		jq --arg clock "$2" -f "$bench/targets.jq" >"$1.targets" || return 1
 	jq -n --slurpfile measurements "$1" --slurpfile rows "$1.rows" --arg clock "$2" \
 		--slurpfile targets "$1.targets" --slurpfile servers "$1.servers" \
+		--slurpfile latency "$1.latency" \
 		--arg cpu "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" \
 		--arg host "$(uname -r)" --arg date "$(date -u +%Y-%m-%dT%H:%MZ)" \
 		--arg source "$(git -C "$top" describe --always --dirty 2>/dev/null)" '
 		{ machine: { cpu: $cpu, host_kernel: $host }, date: $date, itls: $source,
 		  clock: $clock, targets: $targets[0], rows: $rows[0], servers: $servers[0],
-		  measurements: $measurements }'
-	rm -f "$1.rows" "$1.servers" "$1.targets"
+		  latency: $latency[0], measurements: $measurements }'
+	rm -f "$1.rows" "$1.servers" "$1.targets" "$1.latency"
 }
 
 # A table of tab-separated lines, the first its heads; all columns but one are numbers.
@@ -75,6 +77,17 @@ report_memory() {
 		 ($s.process_memory[$v] | cell(0)),
 		 ($s.daemon_bytes[$v] | if . then map_values(. / 1024) else . end | cell(0))]) |
 		@tsv' "$1" | report_columns 3
+}
+
+# Milliseconds until something of the file could be read, and until all of it.
+report_latency() {
+	jq -r 'def n: . * 10 | round / 10 | tostring;
+		def cell: (.median | n) + " [" + (.q1 | n) + " " + (.q3 | n) + "]";
+		["kernel", "scenario", "record_sizing", "link", "first byte, ms", "whole, ms", "records",
+		 "the first ones"],
+		((.latency // [])[] | [.kernel, .scenario, .variant, "\(.rate), \(.rtt_ms) ms",
+		 (.first | cell), (.whole | cell), (.records.median | n),
+		 (.sizes | map(tostring) | join(" "))]) | @tsv' "$1" | report_columns 4
 }
 
 report_targets() {

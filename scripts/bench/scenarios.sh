@@ -73,12 +73,19 @@ scenarios_servers() {
 	scenario server/idle "--idle 10000 --size 1K --rounds 2 --variants plain,openssl,ktls,itls"
 }
 
+# Records after idle times; options of scripts/bench/latency.
+scenarios_latency() {
+	scenario latency/first-byte ""
+	scenario latency/first-byte/no-nopush "--no-nopush"
+	scenario latency/after-idle "--idle 2000"
+}
+
 # scenarios_list quick|all [PATTERN]: those whose name matches, by glob or in part.
 scenarios_list() {
 	local what=$1 pattern=${2-}
 	{
 		scenarios_targets "$what"
-		[ "$what" = quick ] || scenarios_more
+		[ "$what" = quick ] || { scenarios_more; scenarios_latency; }
 	} | while read -r name args; do
 		# shellcheck disable=SC2053	# a pattern
 		[[ -z $pattern || $name == $pattern || $name == *"$pattern"* ]] &&

@@ -44,3 +44,10 @@ def rows: [group_by([.kernel, .scenario])[] as $all | $all | group_by(.conns)[] 
 		{ cpu: beside($all; "cpu_ns"), wall: beside($all; "wall_ns") } end),
 	  cycles: (if all(.cycles == 0) then null else stats("cycles") end),
 	  failed: (map(.failed) | add), stalls: (map(.stalls) | add) }];
+
+# Of scripts/bench/latency: milliseconds for each kind of records.
+def latency_rows: [map(select(.tool == "latency")) | group_by([.kernel, .scenario, .variant])[] |
+	{ kernel: .[0].kernel, scenario: .[0].scenario, variant: .[0].variant, rate: .[0].rate,
+	  rtt_ms: .[0].rtt_ms, idle_ms: .[0].idle_ms, bytes: .[0].bytes,
+	  first: (map(.first_ns / 1e6) | spread), whole: (map(.whole_ns / 1e6) | spread),
+	  records: (map(.records) | spread), sizes: .[0].sizes }];
