@@ -1,20 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The transport functions of GnuTLS over a non-blocking descriptor.
+ * The transport functions of GnuTLS over a non-blocking descriptor.  System
+ * calls are few, since they are most of what a handshake costs beside its
+ * arithmetic:
  *
- * Output: GnuTLS hands over whole flights; what the descriptor does not take
- * is kept here, so GnuTLS never sees a short write.
+ * Output is gathered and written when GnuTLS wants to read or is done: a flight
+ * is one write, mostly one segment.  What the descriptor does not take
+ * is kept, so GnuTLS never sees a short write.
  *
- * Input: GnuTLS reads one record header, then one body, and nothing ahead; what
- * follows the peer's Finished stays in the kernel.  Both a step and the whole
- * handshake read a bounded number of bytes: one peer cannot hold the loop, nor
- * feed us without end.
+ * Input: GnuTLS asks for one record header, then one body, and nothing ahead.
+ * What follows the peer's Finished must stay in the kernel, so only a server
+ * reads ahead, and only what is sure to belong to the handshake: before
+ * its own first flight anything, later what the shortest flight with a Finished has.
+ * Right behind output there is nothing to read yet: the loop calls again.
+ *
+ * Both a step and the whole handshake read a bounded number of bytes: one peer
+ * cannot hold the loop, nor feed us without end.
  */
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "channel.h"
@@ -22,6 +28,13 @@
 #define CHANNEL_STEP_MAX	(32 * 1024)	/* bytes read in one step */
 #define CHANNEL_READ_MAX	(256 * 1024)	/* and in all */
 #define CHANNEL_WRITE_MAX	(256 * 1024)	/* unsent output */
+#define CHANNEL_WRITE_MIN	2048		/* room for it, at first: most flights */
+
+/*
+ * The shortest flight that ends a client's handshake, of TLS 1.2 with ChaCha20:
+ * ChangeCipherSpec (5 + 1) and Finished (5 + 4 + 12 + a tag of 16).
+ */
+#define CHANNEL_TAIL	43
 
 /* Output */
 
@@ -46,35 +59,35 @@ int channel_flush(struct channel *c)
 	return 0;
 }
 
-static int out_append(struct channel *c, const uint8_t *data, size_t len)
+static int out_room(struct channel *c, size_t len)
 {
+	size_t size = c->out_size ? c->out_size : CHANNEL_WRITE_MIN;
 	uint8_t *grown;
 
-	if (c->out_len + len > CHANNEL_WRITE_MAX)
+	if (len > CHANNEL_WRITE_MAX - c->out_len)
 		return -ENOBUFS;
-	grown = realloc(c->out, c->out_len + len);
+	while (size < c->out_len + len)
+		size *= 2;
+	if (size == c->out_size)
+		return 0;
+	grown = realloc(c->out, size);
 	if (!grown)
 		return -ENOMEM;
-	memcpy(grown + c->out_len, data, len);
 	c->out = grown;
-	c->out_len += len;
+	c->out_size = size;
 	return 0;
 }
 
-/* Keeps what is left of @iov after its first @sent bytes. */
-static int out_keep(struct channel *c, const giovec_t *iov, int count, size_t sent)
+static int out_append(struct channel *c, const giovec_t *iov, int count)
 {
 	int i, err;
 
 	for (i = 0; i < count; i++) {
-		size_t skip = sent < iov[i].iov_len ? sent : iov[i].iov_len;
-
-		sent -= skip;
-		if (skip == iov[i].iov_len)
-			continue;
-		err = out_append(c, (const uint8_t *)iov[i].iov_base + skip, iov[i].iov_len - skip);
+		err = out_room(c, iov[i].iov_len);
 		if (err)
 			return err;
+		memcpy(c->out + c->out_len, iov[i].iov_base, iov[i].iov_len);
+		c->out_len += iov[i].iov_len;
 	}
 	return 0;
 }
@@ -82,33 +95,21 @@ static int out_keep(struct channel *c, const giovec_t *iov, int count, size_t se
 static ssize_t channel_push(gnutls_transport_ptr_t ptr, const giovec_t *iov, int count)
 {
 	struct channel *c = ptr;
-	size_t total = 0;
-	ssize_t put = 0;
-	int i, err;
+	size_t before = c->out_len;
+	int err;
 
 	if (c->fd < 0) {
 		gnutls_transport_set_errno(c->session, EIO);
 		return -1;
 	}
-	for (i = 0; i < count; i++)
-		total += iov[i].iov_len;
-	if (c->out_len == 0) {
-		do {
-			put = writev(c->fd, iov, count);
-		} while (put < 0 && errno == EINTR);
-		if (put < 0 && errno != EAGAIN) {
-			c->io_err = errno;
-			gnutls_transport_set_errno(c->session, EIO);
-			return -1;
-		}
-	}
-	err = out_keep(c, iov, count, put > 0 ? put : 0);
+	err = out_append(c, iov, count);
 	if (err) {
 		c->io_err = -err;
 		gnutls_transport_set_errno(c->session, EIO);
 		return -1;
 	}
-	return total;
+	c->ahead = c->server ? CHANNEL_TAIL : 0;
+	return c->out_len - before;
 }
 
 /* Input */
@@ -135,17 +136,10 @@ static ssize_t pull_feed(struct channel *c, void *data, size_t len)
 	return len;
 }
 
-static ssize_t channel_pull(gnutls_transport_ptr_t ptr, void *data, size_t len)
+static ssize_t read_some(struct channel *c, void *data, size_t len)
 {
-	struct channel *c = ptr;
 	ssize_t got;
 
-	if (c->fd < 0)
-		return pull_feed(c, data, len);
-	if (c->total_read >= CHANNEL_READ_MAX)
-		return pull_error(c, EPROTO);
-	if (c->step_read >= CHANNEL_STEP_MAX)
-		return pull_error(c, EAGAIN); /* the rest is still readable: the loop calls again */
 	do {
 		got = read(c->fd, data, len);
 	} while (got < 0 && errno == EINTR);
@@ -154,7 +148,47 @@ static ssize_t channel_pull(gnutls_transport_ptr_t ptr, void *data, size_t len)
 	c->eof = got == 0; /* inside a record GnuTLS calls it a bad length */
 	c->step_read += got;
 	c->total_read += got;
+	if (c->ahead != SIZE_MAX)
+		c->ahead -= (size_t)got < c->ahead ? (size_t)got : c->ahead;
 	return got;
+}
+
+static ssize_t pull_buffered(struct channel *c, void *data, size_t len)
+{
+	if (len > c->in_len - c->in_off)
+		len = c->in_len - c->in_off;
+	memcpy(data, c->in + c->in_off, len);
+	c->in_off += len;
+	return len;
+}
+
+static ssize_t channel_pull(gnutls_transport_ptr_t ptr, void *data, size_t len)
+{
+	struct channel *c = ptr;
+	size_t ahead = c->ahead < sizeof(c->in) ? c->ahead : sizeof(c->in);
+	ssize_t got;
+	int err;
+
+	if (c->fd < 0)
+		return pull_feed(c, data, len);
+	if (!channel_is_read(c))
+		return pull_buffered(c, data, len);
+	if (channel_is_full(c)) {
+		err = channel_flush(c);
+		return pull_error(c, err ? -err : EAGAIN);
+	}
+	if (c->total_read >= CHANNEL_READ_MAX)
+		return pull_error(c, EPROTO);
+	if (c->step_read >= CHANNEL_STEP_MAX)
+		return pull_error(c, EAGAIN); /* the rest is still readable: the loop calls again */
+	if (len >= ahead)
+		return read_some(c, data, len);
+	got = read_some(c, c->in, ahead);
+	if (got <= 0)
+		return got;
+	c->in_off = 0;
+	c->in_len = got;
+	return pull_buffered(c, data, len);
 }
 
 /* GnuTLS asks only where it would wait, and nothing here may wait. */
@@ -166,15 +200,20 @@ static int channel_pull_timeout(gnutls_transport_ptr_t ptr, unsigned int ms)
 	(void)ms;
 	if (c->fd < 0)
 		return c->feed_len > 0;
+	if (!channel_is_read(c))
+		return 1;
+	channel_flush(c);
 	return poll(&pfd, 1, 0);
 }
 
 /* Life */
 
-void channel_attach(struct channel *c, gnutls_session_t session, int fd)
+void channel_attach(struct channel *c, gnutls_session_t session, int fd, bool server)
 {
 	c->session = session;
 	c->fd = fd;
+	c->server = server;
+	c->ahead = server ? SIZE_MAX : 0;
 	gnutls_transport_set_ptr(session, c);
 	gnutls_transport_set_vec_push_function(session, channel_push);
 	gnutls_transport_set_pull_function(session, channel_pull);
@@ -203,6 +242,11 @@ void channel_step(struct channel *c)
 bool channel_is_full(const struct channel *c)
 {
 	return c->out_len;
+}
+
+bool channel_is_read(const struct channel *c)
+{
+	return c->in_off == c->in_len;
 }
 
 void channel_clear(struct channel *c)

@@ -187,7 +187,7 @@ static int session_new(struct handshake *h, int fd)
 		h->session = NULL;
 		return ret;
 	}
-	channel_attach(&h->channel, h->session, fd);
+	channel_attach(&h->channel, h->session, fd, !profile_is_client(h->profile));
 	gnutls_session_set_ptr(h->session, h);
 	gnutls_handshake_set_secret_function(h->session, secrets_ready);
 	gnutls_session_set_verify_function(h->session, certificate_read);
@@ -374,6 +374,8 @@ static int finish(struct handshake *h)
 
 	if (gnutls_transport_is_ktls_enabled(h->session))
 		return -EIO;
+	if (!channel_is_read(&h->channel))
+		return -EPROTO; /* what is not ours to read */
 	if (gnutls_record_get_max_size(h->session) < HANDSHAKE_RECORD)
 		return profile_is_client(h->profile) ? -EPROTO : -EIO;
 	err = take_prefix(h); /* before the keys: reading may move the sequence number */
@@ -508,8 +510,10 @@ int handshake_step(struct handshake *h)
 	if (h->finished)
 		return 0;
 	ret = run_gnutls(h);
-	if (ret == GNUTLS_E_AGAIN)
-		return -EAGAIN;
+	if (ret == GNUTLS_E_AGAIN) {
+		err = channel_flush(&h->channel);
+		return err && err != -EAGAIN ? failed(h, GNUTLS_E_PUSH_ERROR) : -EAGAIN;
+	}
 	if (ret < 0)
 		return failed(h, ret);
 	err = finish(h);
