@@ -149,8 +149,7 @@ static void conn_free(struct conn *conn)
 	struct agent *agent = conn->agent;
 
 	loop_disarm(agent->loop, &conn->deadline);
-	if (conn->events)
-		loop_unwatch(agent->loop, &conn->channel);
+	loop_forget(agent->loop, &conn->channel);
 	handshake_free(conn->handshake);
 	if (conn->profile)
 		profile_put(conn->profile);
@@ -249,12 +248,37 @@ static void conn_keep(struct conn *conn)
 	conn->handshake = NULL;
 }
 
+/* Of a handshake whose end was told to the kernel.  From inside itls_nl_*(), as agent_ticket(). */
+static void agent_refused(int err, void *arg)
+{
+	struct agent *agent = arg;
+
+	if (err == -ESRCH)
+		log_debug("a handshake had ended already");
+	else if (tally(agent, EIO))
+		log_warning("%s", itls_nl_error(agent->nl));
+}
+
+/* A server's is told and forgotten: fewer system calls.  A client's session is worth its answer. */
+static void conn_tell(struct conn *conn, const struct itls_nl_done *done)
+{
+	struct agent *agent = conn->agent;
+	bool client = conn->req.role == ITLS_ROLE_CLIENT;
+	int err = client ? itls_nl_done(agent->nl, done) : itls_nl_tell_done(agent->nl, done);
+
+	if (err)
+		agent_refused(err, agent);
+	if (client && err)
+		keep_drop(agent->keep, conn->req.id);
+	else if (client)
+		keep_settle(agent->keep, conn->req.id);
+}
+
 /* @status: 0 or a positive errno.  Frees @conn. */
 static void conn_end(struct conn *conn, int status)
 {
 	struct itls_nl_done done = { .id = conn->req.id, .status = status, .alert_tx = -1, .alert_rx = -1 };
 	struct agent *agent = conn->agent;
-	int err;
 
 	if (status == 0) {
 		fill_success(conn, &done);
@@ -267,15 +291,7 @@ static void conn_end(struct conn *conn, int status)
 	conn_report(conn, status);
 	if (!status && conn->req.role == ITLS_ROLE_CLIENT)
 		conn_keep(conn);
-	err = itls_nl_done(agent->nl, &done);
-	if (err)
-		keep_drop(agent->keep, conn->req.id);
-	else
-		keep_settle(agent->keep, conn->req.id);
-	if (err == -ESRCH)
-		log_debug("#%u had ended already", conn->req.id);
-	else if (err && tally(agent, EIO))
-		log_warning("%s", itls_nl_error(agent->nl));
+	conn_tell(conn, &done);
 	conn_free(conn);
 	if (agent->draining && !agent->n_conns)
 		loop_stop(agent->loop);
@@ -466,12 +482,8 @@ static void agent_retry(struct loop_timer *timer)
 	agent_accept(loop_owner(timer, struct agent, retry));
 }
 
-static void agent_ready(struct loop_watch *watch, uint32_t events)
+static void agent_drained(struct agent *agent, int err)
 {
-	struct agent *agent = loop_owner(watch, struct agent, ready);
-	int err = itls_nl_drain(agent->nl);
-
-	(void)events;
 	if (err && err != -ENOBUFS)
 		agent_break(agent, err);
 	else
@@ -486,9 +498,20 @@ static void agent_ticket(uint32_t id, const void *message, size_t len, void *arg
 	keep_ticket(agent->keep, id, message, len);
 }
 
+static void agent_ready(struct loop_watch *watch, uint32_t events)
+{
+	struct agent *agent = loop_owner(watch, struct agent, ready);
+
+	(void)events;
+	agent_drained(agent, itls_nl_ready_drain(agent->nl));
+}
+
 static void agent_tickets(struct loop_watch *watch, uint32_t events)
 {
-	agent_ready(&loop_owner(watch, struct agent, tickets)->ready, events);
+	struct agent *agent = loop_owner(watch, struct agent, tickets);
+
+	(void)events;
+	agent_drained(agent, itls_nl_ticket_drain(agent->nl));
 }
 
 static int agent_watch(struct agent *agent)
@@ -509,6 +532,7 @@ static int agent_register(struct agent *agent)
 
 	if (!err) {
 		itls_nl_on_ticket(agent->nl, agent_ticket, agent);
+		itls_nl_on_refusal(agent->nl, agent_refused, agent);
 		err = itls_nl_agent(agent->nl);
 	}
 	if (err) {

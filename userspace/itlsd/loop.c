@@ -72,9 +72,14 @@ int loop_rewatch(struct loop *loop, struct loop_watch *watch, uint32_t events)
 
 void loop_unwatch(struct loop *loop, struct loop_watch *watch)
 {
+	loop_control(loop, EPOLL_CTL_DEL, watch, 0);
+	loop_forget(loop, watch);
+}
+
+void loop_forget(struct loop *loop, struct loop_watch *watch)
+{
 	int i;
 
-	loop_control(loop, EPOLL_CTL_DEL, watch, 0);
 	for (i = 0; i < loop->batch_len; i++)
 		if (loop->batch[i].data.ptr == watch)
 			loop->batch[i].data.ptr = NULL;

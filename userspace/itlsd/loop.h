@@ -8,7 +8,7 @@
 
 struct loop;
 
-/* Embedded by its owner, who keeps the descriptor open until loop_unwatch(). */
+/* Embedded by its owner, who keeps the descriptor open until loop_unwatch() or loop_forget(). */
 struct loop_watch {
 	int fd;
 	void (*ready)(struct loop_watch *watch, uint32_t events);
@@ -34,6 +34,8 @@ int loop_watch(struct loop *loop, struct loop_watch *watch, uint32_t events);
 int loop_rewatch(struct loop *loop, struct loop_watch *watch, uint32_t events);
 /* After it @watch is not called again, not even for an event already read. */
 void loop_unwatch(struct loop *loop, struct loop_watch *watch);
+/* The same where the descriptor, which nobody else has, is closed next: that costs no system call. */
+void loop_forget(struct loop *loop, struct loop_watch *watch);
 
 /* Milliseconds, of a clock that never goes back. */
 uint64_t loop_now(void);

@@ -102,6 +102,9 @@ struct itls_nl_session {
  */
 typedef void (*itls_nl_ticket_fn)(uint32_t id, const void *message, size_t len, void *arg);
 
+/* What came of an itls_nl_tell_done(): a -errno, itls_nl_error() says the rest.  The same holds. */
+typedef void (*itls_nl_refusal_fn)(int err, void *arg);
+
 /* Opens a socket and resolves the family.  -ENOENT: module not loaded. */
 int itls_nl_open(struct itls_nl **nlp);
 void itls_nl_close(struct itls_nl *nl);
@@ -116,9 +119,12 @@ int itls_nl_fd(const struct itls_nl *nl);
 /* The one on which tickets arrive, the same way. */
 int itls_nl_ticket_fd(const struct itls_nl *nl);
 /*
- * Reads what waits on both, without blocking: drops notifications, hands
- * tickets over.  -ENOBUFS: some were lost; ACCEPT anyway.
+ * Read what waits on each, without blocking: notifications are dropped, tickets
+ * and refusals handed over.  -ENOBUFS: some were lost; ACCEPT anyway.
  */
+int itls_nl_ready_drain(struct itls_nl *nl);
+int itls_nl_ticket_drain(struct itls_nl *nl);
+/* Both. */
 int itls_nl_drain(struct itls_nl *nl);
 /* Takes one waiting handshake.  -EAGAIN: none waits. */
 int itls_nl_accept(struct itls_nl *nl, struct itls_nl_request *req);
@@ -126,6 +132,10 @@ int itls_nl_accept(struct itls_nl *nl, struct itls_nl_request *req);
 void itls_nl_request_wipe(struct itls_nl_request *req);
 /* Ends one handshake.  -ESRCH: it had ended already (deadline, peer or server gone). */
 int itls_nl_done(struct itls_nl *nl, const struct itls_nl_done *done);
+/* The same, but does not wait to hear that all is well; if it is not, itls_nl_on_refusal(). */
+int itls_nl_tell_done(struct itls_nl *nl, const struct itls_nl_done *done);
+/* Who is told of refusals.  They arrive where tickets do. */
+void itls_nl_on_refusal(struct itls_nl *nl, itls_nl_refusal_fn fn, void *arg);
 /* Calls each for every session; stops and returns what it returns if not 0. */
 int itls_nl_sessions(struct itls_nl *nl, int (*each)(const struct itls_nl_session *s, void *arg), void *arg);
 /*

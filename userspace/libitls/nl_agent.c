@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What a handshake agent does: registers, listens, takes handshakes, ends them. */
+#define _GNU_SOURCE 1
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,12 @@
 #include <linux/genetlink.h>
 
 #include "nl_inside.h"
+
+/* Notifications that are read at once, and how long one may be: all but CTRL_CMD_DELFAMILY are short. */
+#define NL_NOTES	16
+#define NL_NOTE_MAX	4096
+
+_Static_assert(NL_NOTES * NL_NOTE_MAX <= NL_BUFFER, "they are read into the buffer");
 
 /* Joins before registering: a request queued in between is announced to us. */
 int itls_nl_agent(struct itls_nl *nl)
@@ -53,34 +60,62 @@ static bool nl_family_gone(const struct itls_nl *nl, const struct nlmsghdr *nlh)
 	return false;
 }
 
+static bool nl_unloaded(const struct itls_nl *nl, const void *data, int len)
+{
+	const struct nlmsghdr *nlh = data;
+
+	for (; mnl_nlmsg_ok(nlh, len); nlh = mnl_nlmsg_next(nlh, &len))
+		if (nl_family_gone(nl, nlh))
+			return true;
+	return false;
+}
+
+/* As many notifications as one system call gives, at most NL_NOTES; -errno, or 1 when the module is gone. */
+static int nl_notes(struct itls_nl *nl, unsigned int *count)
+{
+	struct mmsghdr msgs[NL_NOTES];
+	struct iovec parts[NL_NOTES];
+	int i, got;
+
+	memset(msgs, 0, sizeof(msgs));
+	for (i = 0; i < NL_NOTES; i++) {
+		parts[i] = (struct iovec){ nl->buf + i * NL_NOTE_MAX, NL_NOTE_MAX };
+		msgs[i].msg_hdr.msg_iov = &parts[i];
+		msgs[i].msg_hdr.msg_iovlen = 1;
+	}
+	got = recvmmsg(mnl_socket_get_fd(nl->note), msgs, NL_NOTES, MSG_DONTWAIT, NULL);
+	*count = got < 0 ? 0 : got;
+	for (i = 0; i < got; i++)
+		if (nl_unloaded(nl, parts[i].iov_base, msgs[i].msg_len))
+			return 1;
+	return got < 0 ? -errno : 0;
+}
+
 /* -ENOENT: the module was unloaded; this itls_nl is of no more use. */
+int itls_nl_ready_drain(struct itls_nl *nl)
+{
+	unsigned int count;
+	int ret, err = 0;
+
+	do {
+		ret = nl_notes(nl, &count);
+		if (ret == -ENOBUFS)
+			err = ret;
+	} while (count == NL_NOTES || ret == -ENOBUFS || ret == -EINTR);
+	if (ret == 1)
+		return nl_fail(nl, -ENOENT,
+			       "itls: the kernel module was unloaded: run 'modprobe itls' and start again");
+	if (!ret || ret == -EAGAIN)
+		return err;
+	return nl_fail(nl, ret, "itls: cannot read notifications: %s: %s", strerror(-ret), nl_advice(ret));
+}
+
 int itls_nl_drain(struct itls_nl *nl)
 {
-	const struct nlmsghdr *nlh;
-	int err = nl_ticket_drain(nl);
-	ssize_t got;
-	int left;
+	int lost = nl_ticket_drain(nl);
+	int err = itls_nl_ready_drain(nl);
 
-	for (;;) {
-		got = mnl_socket_recvfrom(nl->note, nl->buf, sizeof(nl->buf));
-		if (got < 0 && (errno == ENOBUFS || errno == EINTR)) {
-			if (errno == ENOBUFS)
-				err = -ENOBUFS;
-			continue;
-		}
-		if (got < 0)
-			break;
-		left = got;
-		nlh = (const struct nlmsghdr *)nl->buf;
-		for (; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left))
-			if (nl_family_gone(nl, nlh))
-				return nl_fail(nl, -ENOENT,
-					       "itls: the kernel module was unloaded: run 'modprobe itls' and start again");
-	}
-	if (errno == EAGAIN)
-		return err;
-	return nl_fail(nl, -errno, "itls: cannot read notifications: %s: %s", strerror(errno),
-		       nl_advice(-errno));
+	return err ? err : lost;
 }
 
 /* ACCEPT */
@@ -132,8 +167,10 @@ int itls_nl_accept(struct itls_nl *nl, struct itls_nl_request *req)
 	req->fd = -1;
 	req->owner_uid = UINT32_MAX;
 	req->role = ITLS_ROLE_SERVER;
-	err = nl_talk(nl, nl_begin(nl, nl->family, ITLS_CMD_ACCEPT, ITLS_GENL_VERSION, NLM_F_ACK),
+	/* One answer, the request or why there is none: no ACK behind it. */
+	err = nl_talk(nl, nl_begin(nl, nl->family, ITLS_CMD_ACCEPT, ITLS_GENL_VERSION, 0),
 		      "take a handshake", nl_parse_accept, req);
+	nl->clients |= req->role == ITLS_ROLE_CLIENT;
 	if (!err && req->fd < 0)
 		err = nl_fail(nl, -EPROTO, "itls: take a handshake: the kernel gave no descriptor: %s",
 			      nl_advice(-ENOENT));
@@ -199,20 +236,53 @@ static bool nl_too_long(const char *text, size_t max)
 	return text && strlen(text) > max;
 }
 
-int itls_nl_done(struct itls_nl *nl, const struct itls_nl_done *done)
+static bool nl_fits(const struct itls_nl_done *done)
+{
+	return done->prefix_len <= ITLS_PREFIX_MAX && done->tx_len <= 256 && done->rx_len <= 256 &&
+	       done->secret_len <= ITLS_SECRET_MAX && !nl_too_long(done->alpn, ITLS_ALPN_MAX) &&
+	       !nl_too_long(done->sni, ITLS_SNI_MAX) && !nl_too_long(done->peer_subject, ITLS_SUBJECT_MAX);
+}
+
+static const char nl_done_text[] = "finish a handshake";
+
+static int nl_send_done(struct itls_nl *nl, const struct itls_nl_done *done, uint16_t flags)
 {
 	struct nlmsghdr *nlh;
 	size_t len;
 	int err;
 
-	if (done->prefix_len > ITLS_PREFIX_MAX || done->tx_len > 256 || done->rx_len > 256 ||
-	    done->secret_len > ITLS_SECRET_MAX || nl_too_long(done->alpn, ITLS_ALPN_MAX) ||
-	    nl_too_long(done->sni, ITLS_SNI_MAX) || nl_too_long(done->peer_subject, ITLS_SUBJECT_MAX))
-		return nl_fail(nl, -EMSGSIZE, "itls: finish a handshake: a field is too long");
-	nlh = nl_begin(nl, nl->family, ITLS_CMD_DONE, ITLS_GENL_VERSION, NLM_F_ACK);
+	if (!nl_fits(done))
+		return nl_fail(nl, -EMSGSIZE, "itls: %s: a field is too long", nl_done_text);
+	nlh = nl_begin(nl, nl->family, ITLS_CMD_DONE, ITLS_GENL_VERSION, flags);
 	nl_put_done(nlh, done);
 	len = nlh->nlmsg_len;
-	err = nl_send(nl, nlh, "finish a handshake");
+	err = nl_send(nl, nlh, nl_done_text);
 	explicit_bzero(nl->buf, len);
-	return err ? err : nl_answers(nl, "finish a handshake", NULL, NULL);
+	return err;
+}
+
+int itls_nl_done(struct itls_nl *nl, const struct itls_nl_done *done)
+{
+	int err = nl_send_done(nl, done, NLM_F_ACK);
+
+	return err ? err : nl_answers(nl, nl_done_text, NULL, NULL);
+}
+
+int itls_nl_tell_done(struct itls_nl *nl, const struct itls_nl_done *done)
+{
+	return nl_send_done(nl, done, 0);
+}
+
+void itls_nl_on_refusal(struct itls_nl *nl, itls_nl_refusal_fn fn, void *arg)
+{
+	nl->refusal = fn;
+	nl->refusal_arg = arg;
+}
+
+void nl_late(struct itls_nl *nl, const struct nlmsghdr *nlh)
+{
+	int err = nlh->nlmsg_type == NLMSG_ERROR ? nl_parse_error(nl, nlh, nl_done_text) : 0;
+
+	if (err && nl->refusal)
+		nl->refusal(err, nl->refusal_arg);
 }

@@ -16,8 +16,12 @@ struct itls_nl {
 	uint16_t family;
 	uint32_t agent_group;		/* 0: the family has none */
 	uint32_t seq;
+	bool one_answer;		/* is all that the command gets */
+	bool clients;			/* tickets may come */
 	itls_nl_ticket_fn ticket;
 	void *ticket_arg;
+	itls_nl_refusal_fn refusal;
+	void *refusal_arg;
 	char error[256];
 	char buf[NL_BUFFER] __attribute__((aligned(8)));
 };
@@ -37,6 +41,9 @@ struct nlmsghdr *nl_begin(struct itls_nl *nl, uint16_t type, uint8_t cmd, uint8_
 int nl_send(struct itls_nl *nl, const struct nlmsghdr *nlh, const char *what);
 int nl_answers(struct itls_nl *nl, const char *what, nl_each_fn each, void *arg);
 int nl_talk(struct itls_nl *nl, const struct nlmsghdr *nlh, const char *what, nl_each_fn each, void *arg);
+int nl_parse_error(struct itls_nl *nl, const struct nlmsghdr *nlh, const char *what);
+/* nl_agent.c: what the kernel had against a DONE whose answer nobody waited for. */
+void nl_late(struct itls_nl *nl, const struct nlmsghdr *nlh);
 
 /* nl_ticket.c */
 bool nl_readable(const struct mnl_socket *sock);

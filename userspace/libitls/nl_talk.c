@@ -30,7 +30,7 @@ static void nl_extack(const struct nlmsghdr *nlh, char *text, size_t len)
 	}
 }
 
-static int nl_parse_error(struct itls_nl *nl, const struct nlmsghdr *nlh, const char *what)
+int nl_parse_error(struct itls_nl *nl, const struct nlmsghdr *nlh, const char *what)
 {
 	const struct nlmsgerr *err = mnl_nlmsg_get_payload(nlh);
 	char text[128];
@@ -50,8 +50,9 @@ struct nlmsghdr *nl_begin(struct itls_nl *nl, uint16_t type, uint8_t cmd,
 	struct genlmsghdr *genl;
 	struct nlmsghdr *nlh;
 
-	if (nl->ticket)
+	if (nl->clients)
 		nl_ticket_drain(nl);
+	nl->one_answer = !(flags & (NLM_F_ACK | NLM_F_DUMP));
 	nlh = mnl_nlmsg_put_header(nl->buf);
 	nlh->nlmsg_type = type;
 	nlh->nlmsg_flags = NLM_F_REQUEST | flags;
@@ -78,8 +79,10 @@ static int nl_dispatch(struct itls_nl *nl, const struct nlmsghdr *nlh, const cha
 
 	if (nl_ticket_take(nl, nlh))
 		return 1;
-	if (nlh->nlmsg_seq != nl->seq || nlh->nlmsg_pid != mnl_socket_get_portid(nl->cmd))
-		return 1; /* left over from a dump that was broken off */
+	if (nlh->nlmsg_seq != nl->seq || nlh->nlmsg_pid != mnl_socket_get_portid(nl->cmd)) {
+		nl_late(nl, nlh); /* or left over from a dump that was broken off */
+		return 1;
+	}
 	if (nlh->nlmsg_type == NLMSG_ERROR)
 		return nl_parse_error(nl, nlh, what);
 	if (nlh->nlmsg_type == NLMSG_DONE) {
@@ -92,11 +95,11 @@ static int nl_dispatch(struct itls_nl *nl, const struct nlmsghdr *nlh, const cha
 	if (nlh->nlmsg_type < NLMSG_MIN_TYPE || !each)
 		return 1;
 	err = each(nlh, arg);
-	return err ? err : 1;
+	return err || nl->one_answer ? err : 1;
 }
 
 /*
- * Reads answers until the ACK, the error or the end of the dump.  After the
+ * Reads answers until the ACK, the error, the end of the dump, or the only one.  After the
  * kernel found no room for something (ENOBUFS), that may have been the answer:
  * what is not there then does not come any more.
  */

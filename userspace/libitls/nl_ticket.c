@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Tickets come to the socket that took the handshake, so between answers.
- * Peers decide how many: an agent's socket is emptied before each command and
- * has room for plenty, and an answer that found none is not waited for.
+ * Peers decide how many: once there are clients the socket is emptied before
+ * each command; it has room for plenty, and an answer that found none is not waited for.
  */
 #include <errno.h>
 #include <poll.h>
@@ -43,7 +43,7 @@ bool nl_ticket_take(const struct itls_nl *nl, const struct nlmsghdr *nlh)
 	return true;
 }
 
-/* What lies on the command socket between commands: tickets, leftovers.  Uses the buffer. */
+/* What lies on the command socket between commands: tickets, refusals, leftovers.  Uses the buffer. */
 int nl_ticket_drain(struct itls_nl *nl)
 {
 	const struct nlmsghdr *nlh;
@@ -62,7 +62,8 @@ int nl_ticket_drain(struct itls_nl *nl)
 		left = got;
 		nlh = (const struct nlmsghdr *)nl->buf;
 		for (; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left))
-			nl_ticket_take(nl, nlh);
+			if (!nl_ticket_take(nl, nlh))
+				nl_late(nl, nlh);
 	}
 	return err;
 }
@@ -84,4 +85,9 @@ void itls_nl_on_ticket(struct itls_nl *nl, itls_nl_ticket_fn fn, void *arg)
 int itls_nl_ticket_fd(const struct itls_nl *nl)
 {
 	return mnl_socket_get_fd(nl->cmd);
+}
+
+int itls_nl_ticket_drain(struct itls_nl *nl)
+{
+	return nl_ticket_drain(nl);
 }
