@@ -54,7 +54,7 @@ static const struct {
 	{ "unknown key in a profile", GOOD "ciphers = x\n",
 	  "/etc/t.conf:4: unknown key 'ciphers': known here are " PROFILE_KEYS "\n" },
 	{ "unknown key in [itlsd]", GOOD "[itlsd]\nkey = x\n",
-	  "/etc/t.conf:5: unknown key 'key': known here are log_level, max_handshakes\n" },
+	  "/etc/t.conf:5: unknown key 'key': known here are log_level, max_handshakes, workers\n" },
 	{ "unknown section", GOOD "[server]\nanything = goes\n",
 	  "/etc/t.conf:4: unknown section [server]: write [profile NAME], [client NAME] or [itlsd]\n" },
 	{ "section without bracket", "[profile a\n" GOOD,
@@ -120,6 +120,10 @@ static const struct {
 	  "/etc/t.conf:5: max_handshakes '0': write a number from 1 to 1000000\n" },
 	{ "max_handshakes negative", GOOD "[itlsd]\nmax_handshakes = -5\n",
 	  "/etc/t.conf:5: max_handshakes '-5': write a number from 1 to 1000000\n" },
+	{ "workers out of range", GOOD "[itlsd]\nworkers = 65\n",
+	  "/etc/t.conf:5: workers '65': write a number from 1 to 64\n" },
+	{ "workers not a number", GOOD "[itlsd]\nworkers = auto\n",
+	  "/etc/t.conf:5: workers 'auto': write a number from 1 to 64\n" },
 	{ "all mistakes at once, in the order of lines",
 	  "x\n[profile a]\ncertificate = /c\ntickets = 7\nfoo = 1\n[profile b]\nkey = /k\n",
 	  "/etc/t.conf:1: 'x' is no 'key = value': put an '=' in, or a '#' in front\n"
@@ -151,7 +155,7 @@ static void test_messages(void)
 static void test_values(void)
 {
 	static const char text[] =
-		"[itlsd]\nlog_level = debug\nmax_handshakes = 7\n"
+		"[itlsd]\nlog_level = debug\nmax_handshakes = 7\nworkers = 3\n"
 		"[profile web-1.a_b]\ncertificate = tls/c.pem\nkey = /k\npriority = SECURE128:%X=1\n"
 		"alpn = h2, http/1.1\nowners = root 4242\ntickets = no\nmin_version = 1.3\n"
 		"rekey_records = 16M\nrekey_bytes = 256G\nrecord_sizing = throughput\n" GOOD "rekey_records = 7\nrekey_bytes = 3K\n"
@@ -160,11 +164,12 @@ static void test_values(void)
 	struct config_profile *p = cfg->profiles;
 
 	check_note(cfg->n_errors == 0 && p && p->next, "values: no errors", "errors");
-	check_note(cfg->log_level == LOG_LEVEL_DEBUG && cfg->max_handshakes == 7, "values: [itlsd]", "wrong");
-	check_note(!strcmp(p->name, "web-1.a_b") && p->line == 4, "values: name and line", p->name);
+	check_note(cfg->log_level == LOG_LEVEL_DEBUG && cfg->max_handshakes == 7 && cfg->workers == 3,
+		   "values: [itlsd]", "wrong");
+	check_note(!strcmp(p->name, "web-1.a_b") && p->line == 5, "values: name and line", p->name);
 	check_note(!strcmp(p->certificate.text, "/etc/tls/c.pem"), "a relative path starts at the file's directory",
 		   p->certificate.text);
-	check_note(!strcmp(p->key.text, "/k") && p->key.line == 6, "an absolute path stays", p->key.text);
+	check_note(!strcmp(p->key.text, "/k") && p->key.line == 7, "an absolute path stays", p->key.text);
 	check_note(!strcmp(p->priority.text, "SECURE128:%X=1"), "only the first '=' separates", p->priority.text);
 	check_note(p->n_alpn == 2 && !strcmp(p->alpn[0], "h2") && !strcmp(p->alpn[1], "http/1.1"), "values: alpn", "");
 	check_note(p->n_owners == 2 && p->owners[0] == 0 && p->owners[1] == 4242, "values: owners", "");

@@ -89,7 +89,7 @@ static void test_profiles(void)
 		{ "a directory as key", "key = /\n", "name a regular file" },
 	};
 	struct profile *profile;
-	struct profiles *set;
+	struct profiles *set, *copy;
 	char message[512];
 	char path[128];
 	size_t i;
@@ -110,7 +110,12 @@ static void test_profiles(void)
 	      "owners: root, the named, nobody else");
 	check(!profiles_get(set, "q"), "no such profile");
 	profile_put(profile);
+	copy = profiles_copy(set);
 	profiles_free(set);
+	profile = profiles_get(copy, "p");
+	check(profile && profile_allows(profile, 4242) && profiles_count(copy) == 1, "a copy of a set outlives it");
+	profile_put(profile);
+	profiles_free(copy);
 }
 
 int main(void)

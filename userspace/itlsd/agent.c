@@ -15,7 +15,7 @@
  * A client that says nothing costs a conn and a descriptor, no GnuTLS session.
  *
  * Clients' failures are counted and told in one line now and then: a flood of
- * bad clients must not flood the log.  One thread, no locks.
+ * bad clients must not flood the log.  An agent belongs to one thread.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -584,11 +584,6 @@ void agent_configure(struct agent *agent, struct profiles *set, unsigned int max
 	agent->max = max;
 	if (agent->waiting)
 		agent_accept(agent);
-}
-
-const struct profiles *agent_profiles(const struct agent *agent)
-{
-	return agent->profiles;
 }
 
 void agent_drain(struct agent *agent)

@@ -16,7 +16,6 @@ struct profiles;
 int agent_start(struct agent **agentp, struct loop *loop, struct profiles *set, unsigned int max);
 /* Takes @set for handshakes to come. */
 void agent_configure(struct agent *agent, struct profiles *set, unsigned int max);
-const struct profiles *agent_profiles(const struct agent *agent);
 /* Takes no more requests; stops the loop when the last handshake has ended. */
 void agent_drain(struct agent *agent);
 /* The kernel side broke down: the loop was stopped.  -ENOENT: module unloaded. */

@@ -71,6 +71,7 @@ static const struct config_key config_client_keys[] = {
 static const struct config_key config_daemon_keys[] = {
 	{ "log_level", offsetof(struct config, log_level_value) },
 	{ "max_handshakes", offsetof(struct config, max_handshakes_value) },
+	{ "workers", offsetof(struct config, workers_value) },
 	{ NULL, 0 },
 };
 
@@ -368,6 +369,7 @@ static int config_new(const char *path, struct config **cfgp)
 	}
 	cfg->log_level = LOG_LEVEL_INFO;
 	cfg->max_handshakes = CONFIG_MAX_HANDSHAKES;
+	cfg->workers = CONFIG_WORKERS;
 	*cfgp = cfg;
 	return 0;
 }
@@ -471,6 +473,7 @@ void config_free(struct config *cfg)
 	free(cfg->messages);
 	free(cfg->log_level_value.text);
 	free(cfg->max_handshakes_value.text);
+	free(cfg->workers_value.text);
 	free(cfg->path);
 	free(cfg);
 }

@@ -14,6 +14,7 @@
 #define CONFIG_DEFAULT_PATH	"/etc/itls/itlsd.conf"
 #define CONFIG_FILE_MAX		(1024 * 1024)
 #define CONFIG_MAX_HANDSHAKES	4096
+#define CONFIG_WORKERS		1
 
 /* A value and where it stands; text NULL and line 0: not given. */
 struct config_value {
@@ -71,8 +72,10 @@ struct config {
 	struct config_profile *clients;		/* the same; "default" is always among them */
 	struct config_value log_level_value;
 	struct config_value max_handshakes_value;
+	struct config_value workers_value;
 	int log_level;				/* enum log_level */
 	unsigned int max_handshakes;
+	unsigned int workers;
 	struct config_message *messages;	/* in the order of their lines */
 	size_t n_messages;
 	size_t n_errors;

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -13,7 +14,7 @@
 
 #include "log.h"
 
-static enum log_level log_threshold = LOG_LEVEL_INFO;
+static atomic_int log_threshold = LOG_LEVEL_INFO;
 static bool log_journal;
 
 /* JOURNAL_STREAM is "device:inode" of the stream systemd connected, systemd.exec(5). */
@@ -34,7 +35,7 @@ void log_set_level(enum log_level level)
 
 bool log_enabled(enum log_level level)
 {
-	return level <= log_threshold;
+	return (int)level <= log_threshold;
 }
 
 static void log_clean(char *text)

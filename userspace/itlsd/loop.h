@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The one event loop: descriptors and timers, all in one thread. */
+/* An event loop: descriptors and timers, of one thread. */
 #ifndef ITLSD_LOOP_H
 #define ITLSD_LOOP_H
 

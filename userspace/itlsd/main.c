@@ -14,7 +14,6 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "agent.h"
 #include "carry.h"
 #include "config.h"
 #include "guard.h"
@@ -23,6 +22,7 @@
 #include "loop.h"
 #include "notify.h"
 #include "profile.h"
+#include "workers.h"
 
 #define DRAIN_MS	3000	/* what SIGTERM gives to handshakes under way */
 #define EXIT_UNLOADED	3	/* the unit does not restart on it */
@@ -40,7 +40,8 @@ struct options {
 struct daemon {
 	const struct options *options;
 	struct loop *loop;
-	struct agent *agent;
+	struct workers *workers;	/* NULL: none were started */
+	struct profiles *profiles;
 	struct loop_watch signals;
 	struct loop_timer drain;
 	struct carry carry;
@@ -131,6 +132,24 @@ static void apply_log_level(const struct daemon *d, const struct config *cfg)
 
 /* Signals */
 
+/* Takes @set over. */
+static void take(struct daemon *d, const struct config *cfg, struct profiles *set)
+{
+	if (workers_configure(d->workers, set, cfg->max_handshakes)) {
+		log_error("no memory for the configuration: the old one stays: free some and send SIGHUP again");
+		notify_ready("serving the old configuration");
+		profiles_free(set);
+		return;
+	}
+	if (cfg->workers != workers_count(d->workers))
+		log_warning("there are %u workers still: restart for 'workers = %u'", workers_count(d->workers),
+			    cfg->workers);
+	profiles_free(d->profiles);
+	d->profiles = set;
+	apply_log_level(d, cfg);
+	announce(set);
+}
+
 static void reload(struct daemon *d)
 {
 	struct profiles *set;
@@ -138,32 +157,30 @@ static void reload(struct daemon *d)
 
 	notify_reloading();
 	carry_find(&d->carry);
-	if (load(d->options, &d->carry, agent_profiles(d->agent), &cfg, &set)) {
+	if (load(d->options, &d->carry, d->profiles, &cfg, &set)) {
 		log_error("the configuration is bad: the old one stays: mend it and send SIGHUP again");
 		notify_ready("serving the old configuration, the new one is bad");
 		return;
 	}
-	apply_log_level(d, cfg);
-	agent_configure(d->agent, set, cfg->max_handshakes);
-	announce(set);
+	take(d, cfg, set);
 	config_free(cfg);
 }
 
 static void drain_over(struct loop_timer *timer)
 {
-	loop_stop(loop_owner(timer, struct daemon, drain)->loop);
+	workers_stop(loop_owner(timer, struct daemon, drain)->workers);
 }
 
 static void stop(struct daemon *d)
 {
 	if (d->stopping) { /* asked twice: at once */
-		loop_stop(d->loop);
+		workers_stop(d->workers);
 		return;
 	}
 	d->stopping = true;
 	notify_stopping();
 	loop_arm(d->loop, &d->drain, DRAIN_MS);
-	agent_drain(d->agent);
+	workers_drain(d->workers);
 }
 
 static void signals_ready(struct loop_watch *watch, uint32_t events)
@@ -201,26 +218,25 @@ static int signals_open(struct daemon *d)
 
 static int serve_configured(struct daemon *d)
 {
-	struct profiles *set;
 	struct config *cfg;
 	int err;
 
 	carry_find(&d->carry);
-	err = load(d->options, &d->carry, NULL, &cfg, &set);
+	err = load(d->options, &d->carry, NULL, &cfg, &d->profiles);
 	if (err)
 		return err;
 	apply_log_level(d, cfg);
-	err = agent_start(&d->agent, d->loop, set, cfg->max_handshakes);
+	err = workers_start(&d->workers, d->loop, d->profiles, cfg->workers, cfg->max_handshakes);
 	config_free(cfg);
 	if (err)
 		return err;
-	announce(set);
+	announce(d->profiles);
 	err = loop_run(d->loop);
 	if (err)
 		log_error("epoll: %s", strerror(-err));
 	else
-		err = agent_error(d->agent);
-	agent_free(d->agent);
+		err = workers_error(d->workers);
+	workers_free(d->workers);
 	return err;
 }
 
@@ -237,8 +253,9 @@ static int serve(const struct options *options)
 		err = serve_configured(&d);
 	if (d.signals.fd > 0)
 		close(d.signals.fd);
+	profiles_free(d.profiles);
 	loop_free(d.loop);
-	if (d.agent && err == -ENOENT)
+	if (d.workers && err == -ENOENT)
 		return EXIT_UNLOADED;
 	return err ? EXIT_FAILURE : EXIT_SUCCESS;
 }

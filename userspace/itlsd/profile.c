@@ -8,10 +8,11 @@
  * profile has its own, so a ticket of one is worth nothing at another, whose
  * owner may be another user.
  *
- * One thread, so the count is plain.  Private keys stay inside GnuTLS
+ * Threads share them, so the count is atomic.  Private keys stay inside GnuTLS
  * credentials, in memory that main() locked; file contents are wiped.
  */
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,7 +29,7 @@
 #define EXT_RECORD_SIZE_LIMIT	28
 
 struct profile {
-	unsigned int refs;
+	atomic_uint refs;
 	char *name;
 	gnutls_certificate_credentials_t creds;
 	gnutls_priority_t prio;
@@ -289,6 +290,20 @@ int profiles_build(struct config *cfg, const struct carry *carry, const struct p
 	return 0;
 }
 
+struct profiles *profiles_copy(const struct profiles *set)
+{
+	struct profiles *copy = calloc(1, sizeof(*copy) + set->count * sizeof(copy->profile[0]));
+	unsigned int i;
+
+	if (!copy)
+		return NULL;
+	copy->count = set->count;
+	copy->n_servers = set->n_servers;
+	for (i = 0; i < set->count; i++)
+		copy->profile[i] = profile_ref(set->profile[i]);
+	return copy;
+}
+
 void profiles_free(struct profiles *set)
 {
 	unsigned int i;
@@ -335,7 +350,7 @@ void profile_put(struct profile *profile)
 {
 	unsigned int i;
 
-	if (--profile->refs)
+	if (atomic_fetch_sub(&profile->refs, 1) != 1)
 		return;
 	for (i = 0; i < profile->n_alpn; i++)
 		gnutls_free(profile->alpn[i].data);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Profiles of servers and clients ready for use: credentials, trust, priority, ALPN, ticket key.
- * Users count references, because a handshake may outlive a reload.
+ * Users count references, because a handshake may outlive a reload.  Threads share
+ * profiles, which never change, but not sets.
  */
 #ifndef ITLSD_PROFILE_H
 #define ITLSD_PROFILE_H
@@ -24,6 +25,8 @@ struct gnutls_session_int;	/* what gnutls_session_t points to */
  */
 int profiles_build(struct config *cfg, const struct carry *carry, const struct profiles *old,
 		   struct profiles **set);
+/* Another set of the same profiles, for another thread; NULL without memory. */
+struct profiles *profiles_copy(const struct profiles *set);
 void profiles_free(struct profiles *set);
 /* Of servers. */
 unsigned int profiles_count(const struct profiles *set);

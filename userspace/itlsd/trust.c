@@ -8,6 +8,7 @@
  * are believed: those of intermediate authorities could not be checked anyway.
  */
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -19,7 +20,7 @@
 #define TRUST_PARSE_MAX	64	/* authorities that a program may bring along */
 
 struct trust {
-	unsigned int refs;
+	atomic_uint refs;
 	unsigned int count;
 	gnutls_x509_trust_list_t list;
 };
@@ -47,7 +48,7 @@ struct trust *trust_ref(struct trust *trust)
 
 void trust_put(struct trust *trust)
 {
-	if (!trust || --trust->refs)
+	if (!trust || atomic_fetch_sub(&trust->refs, 1) != 1)
 		return;
 	gnutls_x509_trust_list_deinit(trust->list, 1);
 	free(trust);

@@ -295,6 +295,22 @@ static void parse_client_values(struct values *p, struct config_profile *profile
 	parse_common(p, profile);
 }
 
+/* A number from 1 to @max; what is not given stays as it is. */
+static void parse_number(struct values *p, const char *name, const struct config_value *value, unsigned int max,
+			 unsigned int *out)
+{
+	unsigned long number;
+	char *end;
+
+	if (!value->text)
+		return;
+	number = strtoul(value->text, &end, 10);
+	if (!isdigit((unsigned char)value->text[0]) || *end || number < 1 || number > max)
+		config_error(p->cfg, value->line, "%s '%s': write a number from 1 to %u", name, value->text, max);
+	else
+		*out = number;
+}
+
 static void parse_daemon_values(struct values *p)
 {
 	static const struct { const char *name; int level; } levels[] = {
@@ -304,8 +320,6 @@ static void parse_daemon_values(struct values *p)
 		{ "debug", LOG_LEVEL_DEBUG },
 	};
 	const struct config_value *value = &p->cfg->log_level_value;
-	unsigned long number;
-	char *end;
 	size_t i;
 
 	for (i = 0; value->text && i < sizeof(levels) / sizeof(levels[0]); i++)
@@ -317,15 +331,8 @@ static void parse_daemon_values(struct values *p)
 	else if (value->text)
 		p->cfg->log_level = levels[i].level;
 
-	value = &p->cfg->max_handshakes_value;
-	if (!value->text)
-		return;
-	number = strtoul(value->text, &end, 10);
-	if (!isdigit((unsigned char)value->text[0]) || *end || number < 1 || number > 1000000)
-		config_error(p->cfg, value->line, "max_handshakes '%s': write a number from 1 to 1000000",
-			     value->text);
-	else
-		p->cfg->max_handshakes = number;
+	parse_number(p, "max_handshakes", &p->cfg->max_handshakes_value, 1000000, &p->cfg->max_handshakes);
+	parse_number(p, "workers", &p->cfg->workers_value, 64, &p->cfg->workers);
 }
 
 int values_read(struct config *cfg)

@@ -44,11 +44,15 @@ end_process() {
 	pids=(${keep[@]+"${keep[@]}"})
 }
 
-# $1: more lines for the profile.  daemon_under: what the daemon is run by.
+# $1: more lines for the profile.  daemon_under: what the daemon is run by;
+# daemon_lines: what its file begins with; agents: how many register.
 daemon_under=()
+daemon_lines=''
+agents=1
 start_daemon() {
 	[ -e "$tmp/pki/server.pem" ] || cache=$tmp pki_make "$tmp/pki"
 	cat >"$tmp/itlsd.conf" <<-END
+		$daemon_lines
 		[profile default]
 		certificate = $tmp/pki/server.pem
 		key = $tmp/pki/server.key
@@ -58,7 +62,7 @@ start_daemon() {
 	${daemon_under[@]+"${daemon_under[@]}"} "$bin/itlsd" -c "$tmp/itlsd.conf" >>"$tmp/itlsd.log" 2>&1 &
 	daemon=$!
 	pids+=("$daemon")
-	until_ok 60 agents_are 1 || { cat "$tmp/itlsd.log"; bail "itlsd did not register"; }
+	until_ok 60 agents_are "$agents" || { cat "$tmp/itlsd.log"; bail "itlsd did not register"; }
 }
 
 # nginx as Debian ships it, serving $tmp/www; $1 more lines for http { }.
