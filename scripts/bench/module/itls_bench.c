@@ -15,7 +15,10 @@
 #include <linux/pagemap.h>
 #include <linux/perf_event.h>
 #include <linux/pipe_fs_i.h>
+#include <linux/pid.h>
 #include <linux/proc_fs.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/task.h>
 #include <linux/scatterlist.h>
 #include <linux/slab.h>
 #include <linux/socket.h>
@@ -55,13 +58,24 @@ static long host_call(long nr, long a, long b, long c, long d, long e)
 }
 
 /* The numbers are those of x86-64: clock_gettime, perf_event_open, read, close. */
-static u64 host_cpu_ns(void)
+static u64 host_clock_ns(long clock)
 {
 	struct { s64 sec, nsec; } ts;
 
-	if (host_call(228, 2 /* CLOCK_PROCESS_CPUTIME_ID */, (long)&ts, 0, 0, 0))
+	if (host_call(228, clock, (long)&ts, 0, 0, 0))
 		return 0;
 	return ts.sec * NSEC_PER_SEC + ts.nsec;
+}
+
+static u64 host_cpu_ns(void)
+{
+	return host_clock_ns(2 /* CLOCK_PROCESS_CPUTIME_ID */);
+}
+
+/* Each address space is a process of the host; its clock as clock_getcpuclockid() has it. */
+static u64 host_user_ns(struct mm_struct *mm)
+{
+	return host_clock_ns(~(long)mm->context.id.pid << 3 | 2);
 }
 
 static void host_cycles_open(void)
@@ -92,6 +106,11 @@ static void host_cycles_close(void)
 }
 #else
 static u64 host_cpu_ns(void)
+{
+	return 0;
+}
+
+static u64 host_user_ns(struct mm_struct *mm)
 {
 	return 0;
 }
@@ -133,6 +152,31 @@ static int bench_clock(void __user *arg)
 
 	clock_read(&c);
 	return copy_to_user(arg, &c, sizeof(c)) ? -EFAULT : 0;
+}
+
+static int bench_process(struct itls_bench_process __user *arg)
+{
+	struct itls_bench_process p;
+	struct task_struct *task;
+	struct mm_struct *mm;
+	struct pid *pid;
+
+	if (!IS_ENABLED(CONFIG_UML))
+		return -EOPNOTSUPP;
+	if (copy_from_user(&p, arg, sizeof(p)))
+		return -EFAULT;
+	pid = find_get_pid(p.pid);
+	task = get_pid_task(pid, PIDTYPE_PID);
+	put_pid(pid);
+	if (!task)
+		return -ESRCH;
+	mm = get_task_mm(task);
+	put_task_struct(task);
+	if (!mm)
+		return -ESRCH;
+	p.cpu_ns = host_user_ns(mm);
+	mmput(mm);
+	return copy_to_user(arg, &p, sizeof(p)) ? -EFAULT : 0;
 }
 
 /* ---- encryption alone ------------------------------------------------------ */
@@ -561,6 +605,8 @@ static long bench_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 
 	if (cmd == ITLS_BENCH_CLOCK)
 		return bench_clock(to);
+	if (cmd == ITLS_BENCH_PROCESS)
+		return bench_process(to);
 	if (cmd == ITLS_BENCH_STEPS)
 		return bench_steps(to);
 	if (cmd != ITLS_BENCH_AEAD)

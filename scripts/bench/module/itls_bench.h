@@ -67,8 +67,16 @@ struct itls_bench_steps {
 	__u32 pad;
 };
 
+/* What the host spent on the code of a process of User Mode Linux, a process itself there. */
+struct itls_bench_process {
+	__s32 pid;
+	__u32 pad;
+	__u64 cpu_ns;		/* out */
+};
+
 #define ITLS_BENCH_CLOCK	_IOR('i', 1, struct itls_bench_clock)
 #define ITLS_BENCH_AEAD		_IOWR('i', 2, struct itls_bench_aead)
 #define ITLS_BENCH_STEPS	_IOW('i', 3, struct itls_bench_steps)
+#define ITLS_BENCH_PROCESS	_IOWR('i', 4, struct itls_bench_process)	/* EOPNOTSUPP elsewhere */
 
 #endif

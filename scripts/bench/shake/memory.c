@@ -121,7 +121,7 @@ static void measure(const struct options *o, const struct server *server, SSL_CT
 	} while (wall < o->time_ms * 1000000ULL);
 	if (!round)
 		return;
-	printf("{\"kernel\":\"%s\",\"scenario\":\"%s\",\"variant\":\"%s\",\"round\":%d,\"op\":\"handshake\","
+	printf("{\"kernel\":\"%s\",\"scenario\":\"%s\",\"variant\":\"%s\",\"round\":%d,\"tool\":\"handshake\","
 	       "\"tls\":\"%s\",\"resumed\":%d,\"count\":%u,\"wall_ns\":%llu,\"cpu_ns\":%llu,\"failed\":0}\n",
 	       o->kernel, o->name, server->name, round, o->tls, o->resume, count, (unsigned long long)wall,
 	       (unsigned long long)cpu);
