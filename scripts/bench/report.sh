@@ -7,19 +7,21 @@ report_json() {
 	jq -s "$(cat "$bench/summary.jq") map(select(.op)) | rows" "$1" >"$1.rows" &&
 		jq -s "$(cat "$bench/summary.jq" "$bench/servers.jq") map(select(.tool == \"server\")) | server_rows" \
 			"$1" >"$1.servers" &&
+		jq -s "$(cat "$bench/summary.jq" "$bench/servers.jq" "$bench/handshakes.jq") handshake_rows" \
+			"$1" >"$1.handshakes" &&
 		jq -s "$(cat "$bench/summary.jq") latency_rows" "$1" >"$1.latency" &&
-		jq -s add "$1.rows" "$1.servers" |
+		jq -s add "$1.rows" "$1.servers" "$1.handshakes" |
 		jq --arg clock "$2" -f "$bench/targets.jq" >"$1.targets" || return 1
 	jq -n --slurpfile measurements "$1" --slurpfile rows "$1.rows" --arg clock "$2" \
 		--slurpfile targets "$1.targets" --slurpfile servers "$1.servers" \
-		--slurpfile latency "$1.latency" \
+		--slurpfile handshakes "$1.handshakes" --slurpfile latency "$1.latency" \
 		--arg cpu "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" \
 		--arg host "$(uname -r)" --arg date "$(date -u +%Y-%m-%dT%H:%MZ)" \
 		--arg source "$(git -C "$top" describe --always --dirty 2>/dev/null)" '
 		{ machine: { cpu: $cpu, host_kernel: $host }, date: $date, itls: $source,
 		  clock: $clock, targets: $targets[0], rows: $rows[0], servers: $servers[0],
-		  latency: $latency[0], measurements: $measurements }'
-	rm -f "$1.rows" "$1.servers" "$1.targets" "$1.latency"
+		  handshakes: $handshakes[0], latency: $latency[0], measurements: $measurements }'
+	rm -f "$1.rows" "$1.servers" "$1.handshakes" "$1.latency" "$1.targets"
 }
 
 # A table of tab-separated lines, the first its heads; all columns but one are numbers.
@@ -90,6 +92,17 @@ report_latency() {
 		 (.sizes | map(tostring) | join(" "))]) | @tsv' "$1" | report_columns 4
 }
 
+# Handshakes with real servers, a line for each variant.
+report_handshakes() {
+	jq -r --arg clock "$2" "$report_cells"'
+		["kernel", "scenario", "variant", "handshakes/s", "us of the servers", "us of the kernel",
+		 "us of both", "of itls"],
+		(.handshakes // [] | .[] | . as $s | .variants[] | . as $v |
+		[$s.kernel, $s.scenario, $v, ($s.rate[$v] | cell(0)), ($s.servers[$v] | cell(0)),
+		 ($s.kernel_time[$v] | cell(0)), ($s.cpu.cost[$v] | cell(0)),
+		 ($s[$clock].over_itls[$v] | cell(2))]) | @tsv' "$1" | report_columns 3
+}
+
 report_targets() {
 	jq -r '["kernel", "", "target", "wanted", "measured", "met"],
 		(.targets // [] | .[] | [.kernel, .id, .what, (if .at_most then "<= " else ">= " end) +
@@ -98,7 +111,7 @@ report_targets() {
 }
 
 report_failures() {
-	jq -r '(.rows + (.servers // []))[] | select(.failed > 0) |
+	jq -r '(.rows + (.servers // []) + (.handshakes // []))[] | select(.failed > 0) |
 		"\(.kernel) \(.scenario): \(.failed) transfers failed"' "$1"
 }
 

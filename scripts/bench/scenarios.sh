@@ -27,6 +27,8 @@ scenarios_targets() {
 	scenario idle/fresh "--op idle --conns 10000 --rounds 3 $wire"
 	scenario idle/used "--op idle --conns 10000 --rounds 3 --used $wire"
 	scenario crowd/sendfile "--op sendfile --size 64K --burst 64K --conns 64,10000 $file"
+	scenario handshake/full "$([ "$1" = all ] || echo --variants openssl,itls)"
+	scenario handshake/resumed "--resume $([ "$1" = all ] || echo --variants openssl,itls)"
 	scenario server/1M "--size 1M $([ "$1" = all ] || echo --variants plain,openssl,ktls,itls)"
 }
 
@@ -58,6 +60,15 @@ scenarios_more() {
 		scenario "rx/recv/$size" "--rx --op recv --size $size $wire"
 	done
 	scenarios_servers
+	scenarios_handshakes
+}
+
+# Versions and keys; options of scripts/bench/handshake.
+scenarios_handshakes() {
+	scenario handshake/full/1.2 "--tls 1.2"
+	scenario handshake/resumed/1.2 "--tls 1.2 --resume"
+	scenario handshake/full/rsa "--cert rsa"
+	scenario handshake/full/rsa/1.2 "--cert rsa --tls 1.2"
 }
 
 # Debian's servers; options of scripts/bench/server.

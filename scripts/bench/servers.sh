@@ -10,6 +10,8 @@
 declare -A port=([plain]=8000 [openssl]=8001 [ktls]=8002 [itls]=8003 [hitch]=8004 [stunnel]=8005)
 behind=1000	# that much above a proxy's port is that of its nginx
 suite=TLS_AES_128_GCM_SHA256
+tls12=''	# not empty: TLS 1.2 too, for clients that want it
+itlsd_workers=1
 
 # The first processes of each variant.
 declare -A roots=()
@@ -73,7 +75,7 @@ nginx_tls() {
 	cat <<-END
 		ssl_certificate $dir/pki/server.pem;
 		ssl_certificate_key $dir/pki/server.key;
-		ssl_protocols TLSv1.3;
+		ssl_protocols TLSv1.3 ${tls12:+TLSv1.2};
 		ssl_conf_command Ciphersuites $suite;
 	END
 }
@@ -82,19 +84,25 @@ start_plain() { nginx_start plain "${port[plain]}" ''; }
 start_openssl() { nginx_start openssl "${port[openssl]}" ssl "$(nginx_tls)"; }
 start_ktls() { nginx_start ktls "${port[ktls]}" ssl "$(nginx_tls) ssl_conf_command Options KTLS;"; }
 
-agent_registered() { [ "$(counter itls CurrAgents)" -gt 0 ]; }
+agents_registered() { [ "$(counter itls CurrAgents)" = "$itlsd_workers" ]; }
 
-start_itls() {
-	nginx_start itls "${port[itls]}" ''
+itlsd_start() {
 	cat >"$dir/itlsd.conf" <<-END
+		[itlsd]
+		workers = $itlsd_workers
 		[profile default]
 		certificate = $dir/pki/server.pem
 		key = $dir/pki/server.key
-		priority = NORMAL:-VERS-ALL:+VERS-TLS1.3:-CIPHER-ALL:+AES-128-GCM
+		priority = NORMAL:-VERS-ALL:+VERS-TLS1.3${tls12:+:+VERS-TLS1.2}:-CIPHER-ALL:+AES-128-GCM
 	END
 	"$bin/itlsd" -c "$dir/itlsd.conf" >>"$dir/itlsd.log" 2>&1 &
 	roots[itls]+=" $!"
-	wait_for 60 "itlsd's registration" agent_registered
+	wait_for 60 "itlsd's registration" agents_registered
+}
+
+start_itls() {
+	nginx_start itls "${port[itls]}" ''
+	itlsd_start
 	"$bin/itlsctl" attach --port "${port[itls]}" >>"$dir/itls.log" 2>&1 ||
 		{ cat "$dir/itls.log" >&2; die "nginx's listener could not be marked"; }
 }
@@ -107,7 +115,7 @@ start_hitch() {
 		frontend = "[*]:${port[hitch]}"
 		backend = "[127.0.0.1]:$to"
 		pem-file = "$dir/hitch.pem"
-		tls-protos = TLSv1.3
+		tls-protos = TLSv1.3 ${tls12:+TLSv1.2}
 		ciphersuites = "$suite"
 		workers = 1
 		user = "root"
@@ -129,7 +137,7 @@ start_stunnel() {
 		connect = 127.0.0.1:$to
 		cert = $dir/pki/server.pem
 		key = $dir/pki/server.key
-		sslVersionMin = TLSv1.3
+		sslVersionMin = TLSv1.$([ -n "$tls12" ] && echo 2 || echo 3)
 		ciphersuites = $suite
 	END
 	start stunnel "${port[stunnel]}" stunnel4 "$dir/stunnel.conf"

@@ -29,9 +29,14 @@ def server_ratio($all; other):
 
 def server($all; what; other; want):
 	row("server/1M"; null)[$clock].over_itls[other].median as $here |
-	verdict("5"; "nginx, 1 MiB files, keep-alive: itls/\(what)";
+	verdict("4"; "nginx, 1 MiB files, keep-alive: itls/\(what)";
 		if $here == null then null else ([server_ratio($all; other)] | first) // $here end;
 		want; false);
+
+# Handshakes, TLS 1.3 with ECDSA P-256: what another takes, in what itls does.
+def handshake(what; s):
+	verdict("5"; "\(what) handshakes, nginx + OpenSSL/itls";
+		row("handshake/\(s)"; null)[$clock].over_itls.openssl.median; 1.0; false);
 
 def verdicts($kernel; $all):
 	gain("1"; "sendfile of a 64 MiB file, in-tree/itls"; "tx/sendfile/1M";
@@ -45,6 +50,7 @@ def verdicts($kernel; $all):
 	gain("3"; "splice() to a pipe, in-tree/itls"; "rx/splice/null"; 1.5),
 	gain("3"; "splice() to a file, in-tree/itls"; "rx/splice/file"; 1.5),
 	server($all; "OpenSSL"; "openssl"; 2.0), server($all; "in-tree"; "ktls"; 1.2),
+	handshake("full"; "full"), handshake("resumed"; "resumed"),
 	verdict("6"; "memory of an idle connection, itls/in-tree";
 		(row("idle/fresh"; null).cpu.gain.median | inverse); 0.5; true),
 	verdict("6"; "the same after a record each way, itls/in-tree";
