@@ -14,8 +14,7 @@
  *
  * A client that says nothing costs a conn and a descriptor, no GnuTLS session.
  *
- * Clients' failures are counted and told in one line now and then: a flood of
- * bad clients must not flood the log.  An agent belongs to one thread.
+ * An agent belongs to one thread.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -37,33 +36,16 @@
 #include "pem.h"
 #include "profile.h"
 #include "resume.h"
+#include "tally.h"
 
 #define AGENT_RETRY_MS	100
-#define AGENT_TALLY_MS	10000
-
-/* Failures since the last summary, by status. */
-static const struct {
-	int status;
-	const char *text;
-} agent_outcomes[] = {
-	{ EPROTO, "by TLS errors or refusals" },
-	{ EINVAL, "by names, certificates or keys of programs that are not fit for use" },
-	{ EKEYREJECTED, "by certificates that were refused" },
-	{ ECONNRESET, "peer went away" },
-	{ ETIMEDOUT, "too slow" },
-	{ ENOENT, "no such profile" },
-	{ EACCES, "owner not allowed" },
-	{ EIO, "errors of this daemon" },
-};
-
-#define AGENT_OUTCOMES (sizeof(agent_outcomes) / sizeof(agent_outcomes[0]))
 
 struct agent {
 	struct loop *loop;
 	struct itls_nl *nl;
 	struct loop_watch ready;
 	struct loop_timer retry;	/* after ACCEPT ran out of something */
-	struct loop_timer tally;
+	struct tally tally;
 	struct loop_watch tickets;
 	struct profiles *profiles;
 	struct resume *resume;		/* sessions of clients */
@@ -73,7 +55,6 @@ struct agent {
 	bool waiting;			/* the kernel may hold more requests */
 	bool draining;
 	int error;
-	unsigned int failures[AGENT_OUTCOMES];
 	LIST_HEAD(, conn) conns;
 };
 
@@ -91,38 +72,7 @@ struct conn {
 
 static void agent_accept(struct agent *agent);
 
-/* Failures in the log */
-
-static void tally_fire(struct loop_timer *timer)
-{
-	struct agent *agent = loop_owner(timer, struct agent, tally);
-	unsigned int total = 0;
-	char text[256];
-	size_t i, len = 0;
-
-	for (i = 0; i < AGENT_OUTCOMES; i++) {
-		if (!agent->failures[i])
-			continue;
-		total += agent->failures[i];
-		len += snprintf(text + len, sizeof(text) - len, "%s%u %s", len ? ", " : "",
-				agent->failures[i], agent_outcomes[i].text);
-		agent->failures[i] = 0;
-	}
-	log_info("%u handshakes failed in %d s: %s", total, AGENT_TALLY_MS / 1000, text);
-}
-
-/* True for the first of its kind since the last summary. */
-static bool tally(struct agent *agent, int status)
-{
-	size_t i;
-
-	for (i = 0; i < AGENT_OUTCOMES - 1; i++) /* anything else counts as the last, EIO */
-		if (agent_outcomes[i].status == status)
-			break;
-	if (!agent->tally.armed)
-		loop_arm(agent->loop, &agent->tally, AGENT_TALLY_MS);
-	return agent->failures[i]++ == 0;
-}
+/* What the log says */
 
 static const char *peer_text(const struct conn *conn, char *text, size_t size)
 {
@@ -217,7 +167,7 @@ static void conn_report(const struct conn *conn, int status)
 	const char *text = conn->handshake ? handshake_text(conn->handshake) : strerror(status);
 	char peer[80];
 
-	if (status && tally(conn->agent, status))
+	if (status && tally_add(&conn->agent->tally, status))
 		conn_complain(conn, status, text);
 	log_debug("#%u %s: %s %s: %s%s", conn->req.id, peer_text(conn, peer, sizeof(peer)), conn_kind(conn),
 		  conn->req.profile, status ? "failed: " : "", text);
@@ -255,7 +205,7 @@ static void agent_refused(int err, void *arg)
 
 	if (err == -ESRCH)
 		log_debug("a handshake had ended already");
-	else if (tally(agent, EIO))
+	else if (tally_add(&agent->tally, EIO))
 		log_warning("%s", itls_nl_error(agent->nl));
 }
 
@@ -411,7 +361,7 @@ static void conn_new(struct agent *agent, struct itls_nl_request *req)
 	if (!conn) {
 		close(req->fd); /* fails the request */
 		itls_nl_request_wipe(req);
-		tally(agent, EIO);
+		tally_add(&agent->tally, EIO);
 		return;
 	}
 	conn->agent = agent;
@@ -468,7 +418,7 @@ static void agent_accept(struct agent *agent)
 			return;
 		}
 		if (err) {
-			if (tally(agent, EIO))
+			if (tally_add(&agent->tally, EIO))
 				log_warning("%s", itls_nl_error(agent->nl));
 			loop_arm(agent->loop, &agent->retry, AGENT_RETRY_MS);
 			return;
@@ -563,7 +513,7 @@ int agent_start(struct agent **agentp, struct loop *loop, struct profiles *set, 
 	agent->profiles = set;
 	agent->max = max;
 	agent->retry.fire = agent_retry;
-	agent->tally.fire = tally_fire;
+	tally_init(&agent->tally, loop);
 	err = agent_prepare(agent) ? agent_register(agent) : -ENOMEM;
 	if (err) {
 		agent_free(agent);
@@ -612,7 +562,7 @@ void agent_free(struct agent *agent)
 	while ((conn = LIST_FIRST(&agent->conns)))
 		conn_free(conn); /* closing the channel fails the request */
 	loop_disarm(agent->loop, &agent->retry);
-	loop_disarm(agent->loop, &agent->tally);
+	tally_clear(&agent->tally);
 	keep_free(agent->keep);
 	resume_free(agent->resume);
 	profiles_free(agent->profiles);
