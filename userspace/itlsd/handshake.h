@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include <gnutls/gnutls.h>
 #include <linux/itls.h>
@@ -39,6 +40,8 @@ struct handshake_result {
 
 /* Once per process.  @debug: GnuTLS reports what it does to the log. */
 int handshake_setup(bool debug);
+/* What GnuTLS asks for the time, in place of time(2). */
+void handshake_clock(time_t (*now)(time_t *out));
 
 /* Takes a reference on @profile.  @fd stays the caller's. */
 int handshake_new(struct handshake **hp, struct profile *profile, int fd);

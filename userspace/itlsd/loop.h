@@ -5,6 +5,7 @@
 
 #include <stdint.h>
 #include <sys/queue.h>
+#include <time.h>
 
 struct loop;
 
@@ -37,8 +38,12 @@ void loop_unwatch(struct loop *loop, struct loop_watch *watch);
 /* The same where the descriptor, which nobody else has, is closed next: that costs no system call. */
 void loop_forget(struct loop *loop, struct loop_watch *watch);
 
-/* Milliseconds, of a clock that never goes back. */
+/*
+ * When this thread's loop last had something to do; the present where it did not run yet.
+ * Milliseconds, of a clock that never goes back; and as time(2) has it.
+ */
 uint64_t loop_now(void);
+time_t loop_time(time_t *out);
 /* Arms, or arms anew. */
 void loop_arm(struct loop *loop, struct loop_timer *timer, uint32_t in_ms);
 void loop_disarm(struct loop *loop, struct loop_timer *timer);

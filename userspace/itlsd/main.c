@@ -318,6 +318,7 @@ int main(int argc, char **argv)
 		log_error("cannot start GnuTLS: check its installation with 'gnutls-cli --version'");
 		return EXIT_FAILURE;
 	}
+	handshake_clock(loop_time);
 	if (options.check)
 		return check(&options);
 	guard_process();
