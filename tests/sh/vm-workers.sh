@@ -9,7 +9,7 @@
 start_two() {
 	daemon_lines=$'[itlsd]\nworkers = 2'
 	agents=2
-	start_daemon "${1-}"
+	start_daemon
 }
 
 # The daemon's threads beside the first, by id.
