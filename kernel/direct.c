@@ -34,13 +34,14 @@ struct direct {
 
 /*
  * Records that carry other things, or padding, are better off elsewhere: most
- * of these are short, or the peer's habit.
+ * of these are short, or the peer's habit.  So is what comes within a
+ * handshake message.
  */
 static bool is_for_reader(const struct itls_rx *rx, const struct itls_frame *f,
 			  size_t text_len)
 {
 	return f->type == ITLS_TYPE_DATA && text_len >= ITLS_BLOCK_MIN &&
-	       !rx->indirect && !itls_message_is_open(rx) &&
+	       !rx->indirect && !rx->handshake.have &&
 	       !itls_cipher_reads_back(&rx->cipher);
 }
 

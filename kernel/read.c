@@ -399,7 +399,7 @@ static ssize_t read_splice(struct sock *sk, struct itls_ctx *ctx,
  * control record, which stays for recvmsg().
  */
 ssize_t itls_read_splice(struct sock *sk, struct pipe_inode_info *pipe,
-			    size_t len, unsigned int flags)
+			 size_t len, unsigned int flags)
 {
 	struct itls_ctx *ctx = itls_ctx_of(sk);
 	ssize_t ret;

@@ -96,9 +96,11 @@ layers='main
 netlink done session alias
 ulp
 proto embryo sockopt connect listen request channel
+read
 tx rx control message update
+direct
 frame secret open sealed push
-ctx
+ctx idle
 cipher mark block sizing
 record'
 leaves='stats trace'

@@ -242,7 +242,7 @@ TEST_F(ktls, mapped_file)
 	free(got);
 }
 
-static long vmstat(const char *name)
+static long vmstat_get(const char *name)
 {
 	char line[128], key[64];
 	long value;
@@ -271,15 +271,15 @@ TEST_F(ktls, pages_are_unpinned)
 	long acquired, released;
 
 	INTREE_DIFFERS("does not always");
-	acquired = vmstat("nr_foll_pin_acquired");
-	released = vmstat("nr_foll_pin_released");
+	acquired = vmstat_get("nr_foll_pin_acquired");
+	released = vmstat_get("nr_foll_pin_released");
 	peer_send_data(&self->peer, data, LEN, REC_MAX);
 	ASSERT_EQ(LEN, recv(self->fd, buf, LEN, MSG_WAITALL));
 	peer_send(&self->peer, REC_HANDSHAKE, data, 12000);
 	arrived(self);
 	EXPECT_ERRNO(EIO, recv(self->fd, buf, LEN, 0));
-	acquired = vmstat("nr_foll_pin_acquired") - acquired;
-	released = vmstat("nr_foll_pin_released") - released;
+	acquired = vmstat_get("nr_foll_pin_acquired") - acquired;
+	released = vmstat_get("nr_foll_pin_released") - released;
 	EXPECT_LE(LEN / getpagesize(), acquired);
 	EXPECT_EQ(acquired, released);
 	free(data);
