@@ -79,7 +79,7 @@ TEST_F_TIMEOUT(idle, send, 90)
 	ssize_t ret;
 	int fd;
 
-	stat_wait("CurrActive", 0);
+	stat_wait_inactive();
 	INJECT_WALK(w, "send, idle") {
 		peer = take(self, &fd);
 		INJECT(&w, ret = send(fd, "four", 4, MSG_DONTWAIT | MSG_NOSIGNAL));
@@ -100,7 +100,7 @@ TEST_F_TIMEOUT(idle, recv, 90)
 	ssize_t ret;
 	int fd;
 
-	stat_wait("CurrActive", 0);
+	stat_wait_inactive();
 	INJECT_WALK(w, "recv, idle") {
 		peer = take(self, &fd);
 		peer_send(peer, REC_DATA, "four", 4);

@@ -67,7 +67,7 @@ static void all_close(struct keyed *all)
 
 	for (i = 0; i < NR_SUITES; i++)
 		keyed_close(&all[i]);
-	stat_wait("CurrActive", 0);
+	stat_wait_inactive();
 }
 
 TEST_TIMEOUT(go_on, DEADLINE)
@@ -78,7 +78,7 @@ TEST_TIMEOUT(go_on, DEADLINE)
 	INTREE_DIFFERS("keeps it");
 	all_open(all);
 	for (round = 1; round <= 2; round++) {
-		stat_wait("CurrActive", 0);
+		stat_wait_inactive();
 		for (i = 0; i < NR_SUITES; i++)
 			talk_expect(all[i].fd, &all[i].peer);
 		EXPECT_EQ((long)NR_SUITES, stat_get("CurrActive"));
@@ -99,7 +99,7 @@ TEST_TIMEOUT(keys_are_told, DEADLINE)
 	all_open(all);
 	for (i = 0; i < NR_SUITES; i++)
 		talk_expect(all[i].fd, &all[i].peer);
-	stat_wait("CurrActive", 0);
+	stat_wait_inactive();
 	for (i = 0; i < NR_SUITES; i++) {
 		memset(&told, 0, sizeof(told));
 		len = peer_info_size(&all[i].tx);
@@ -123,7 +123,7 @@ TEST_TIMEOUT(new_keys, DEADLINE)
 
 	INTREE_DIFFERS("keeps it");
 	keyed_open(&k, NR_SUITES - 2);
-	stat_wait("CurrActive", 0);
+	stat_wait_inactive();
 	EXPECT_ERRNO(EKEYREJECTED, key_set(k.fd, TLS_TX, &k.tx));
 	peer_info_update(&k.tx);
 	ASSERT_EQ(0, key_set(k.fd, TLS_TX, &k.tx));
@@ -149,7 +149,7 @@ TEST_TIMEOUT(reader_asleep, DEADLINE)
 	INTREE_DIFFERS("keeps it");
 	keyed_open(&k, NR_SUITES - 1);
 	ASSERT_EQ(0, pthread_create(&reader, NULL, read_four, &k.fd));
-	stat_wait("CurrActive", 0);
+	stat_wait_inactive();
 	peer_send(&k.peer, REC_DATA, "late", 4);
 	pthread_join(reader, NULL);
 	EXPECT_EQ(1, stat_get("CurrActive"));
@@ -166,7 +166,7 @@ TEST_TIMEOUT(half_way, DEADLINE)
 	keyed_open(&k, 0);
 	ASSERT_EQ(4, send(k.fd, "half", 4, MSG_MORE));
 	peer_send(&k.peer, REC_DATA, "wait", 4);
-	stat_wait("CurrActive", 0);
+	stat_wait_inactive();
 	ASSERT_EQ(4, send(k.fd, "full", 4, 0));
 	ASSERT_EQ(1, peer_recv_all(&k.peer, got, 8));
 	EXPECT_MEMEQ("halffull", got, 8);
@@ -195,5 +195,5 @@ TEST_TIMEOUT(active_stays, DEADLINE)
 	}
 	keyed_close(&idle);
 	keyed_close(&active);
-	stat_wait("CurrActive", 0);
+	stat_wait_inactive();
 }

@@ -10,6 +10,8 @@
 
 #define STAT_FILE "/proc/thread-self/net/itls_stat"
 #define PARAM_DIR "/sys/module/itls/parameters/"
+/* After which a connection without traffic is inactive, at the latest: itls(7). */
+#define INACTIVE_MS 8000
 
 /* False: there is no such line. */
 static bool stat_read(const char *name, long *value)
@@ -37,9 +39,9 @@ long stat_get(const char *name)
 	return value;
 }
 
-void stat_wait(const char *name, long value)
+static void wait_for(const char *name, long value, int ms)
 {
-	int64_t end = sock_now_ms() + test_wait_ms();
+	int64_t end = sock_now_ms() + ms;
 	long seen;
 
 	/* No event tells of a counter: look again each millisecond. */
@@ -50,6 +52,16 @@ void stat_wait(const char *name, long value)
 		}
 		poll(NULL, 0, 1);
 	}
+}
+
+void stat_wait(const char *name, long value)
+{
+	wait_for(name, value, test_wait_ms());
+}
+
+void stat_wait_inactive(void)
+{
+	wait_for("CurrActive", 0, INACTIVE_MS + test_wait_ms());
 }
 
 void stat_wait_idle(void)

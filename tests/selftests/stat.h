@@ -11,6 +11,8 @@
 long stat_get(const char *name);
 /* Waits until it is value; a test fails if it does not become so. */
 void stat_wait(const char *name, long value);
+/* Waits until no connection is active any more, which takes some seconds. */
+void stat_wait_inactive(void);
 /* No request, session or key is left. */
 void stat_wait_idle(void);
 
