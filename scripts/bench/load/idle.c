@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -68,26 +67,26 @@ static void itls_wait_idle(void)
 }
 
 /* A record each way, read to the end. */
-static void exchange(const struct options *o, enum variant v, struct conn *c, int wire,
-		     off_t record)
+static void exchange(enum variant v, struct conn *c, int wire, size_t record)
 {
-	static char data[RECORD];
-	off_t at = 0;
+	static char data[2 * RECORD];
+	ssize_t got;
 
-	if (send(c->server, data, sizeof(data), 0) != sizeof(data))
+	if (send(c->server, data, RECORD, 0) != RECORD)
 		die("send through %s: %s", variant_name(v), strerror(errno));
 	while (conn_drain(c))
 		;
-	if (o->used && sendfile(c->client, wire, &at, record) != record)
-		die("sendfile: %s", strerror(errno));
-	if (recv(c->server, data, sizeof(data), MSG_WAITALL) != sizeof(data))
+	got = pread(wire, data, record, 0);
+	if (got != (ssize_t)record || send(c->client, data, record, 0) != got)
+		die("a record for %s: %s", variant_name(v), strerror(errno));
+	if (recv(c->server, data, RECORD, MSG_WAITALL) != RECORD)
 		die("recv through %s: %s", variant_name(v), strerror(errno));
 }
 
 static void measure(const struct options *o, enum variant v, unsigned int nr, struct result *r)
 {
 	int wire = wire_open(o, v);
-	off_t record = lseek(wire, 0, SEEK_END) / ((64 << 20) / RECORD);
+	size_t record = lseek(wire, 0, SEEK_END) / ((64 << 20) / RECORD);
 	uint64_t used, slab;
 	struct conn *conns;
 	unsigned int i;
@@ -98,7 +97,7 @@ static void measure(const struct options *o, enum variant v, unsigned int nr, st
 	for (i = 0; i < nr; i++) {
 		conn_keys(o, v, conns[i].server, true, true);
 		if (o->used)
-			exchange(o, v, &conns[i], wire, record);
+			exchange(v, &conns[i], wire, record);
 	}
 	if (v == ITLS)
 		itls_wait_idle();
