@@ -18,6 +18,7 @@
 #include "load.h"
 
 #define RECORD	16384
+#define IDLE_S	12
 
 static uint64_t meminfo(const char *text, const char *name)
 {
@@ -45,25 +46,26 @@ static void memory_read(uint64_t *used, uint64_t *slab)
 		meminfo(text, "\nBuffers:") - meminfo(text, "\nCached:");
 }
 
-/* What itls keeps of a connection depends on when it was last used: itls(7). */
-static void itls_wait_idle(void)
+/*
+ * What is kept of a connection depends on when it was last used: itls(7). Other
+ * variants wait as long, because the kernel lets go of some memory in time.
+ */
+static void wait_idle(enum variant v)
 {
-	unsigned int tries = 60;
 	char line[64];
-	long active;
+	long active = -1;
 	FILE *f;
 
-	do {
-		active = -1;
-		sleep(1);
-		f = fopen("/proc/net/itls_stat", "r");
-		while (f && active < 0 && fgets(line, sizeof(line), f))
-			sscanf(line, "CurrActive %ld", &active);
-		if (f)
-			fclose(f);
-	} while (active > 0 && --tries);
+	sleep(IDLE_S);
+	if (v != ITLS)
+		return;
+	f = fopen("/proc/net/itls_stat", "r");
+	while (f && active < 0 && fgets(line, sizeof(line), f))
+		sscanf(line, "CurrActive %ld", &active);
+	if (f)
+		fclose(f);
 	if (active)
-		die("/proc/net/itls_stat: CurrActive does not become 0");
+		die("CurrActive of /proc/net/itls_stat is %ld after %d s", active, IDLE_S);
 }
 
 /* A record each way, read to the end. */
@@ -99,8 +101,7 @@ static void measure(const struct options *o, enum variant v, unsigned int nr, st
 		if (o->used)
 			exchange(v, &conns[i], wire, record);
 	}
-	if (v == ITLS)
-		itls_wait_idle();
+	wait_idle(v);
 	memory_read(&r->mem, &r->slab);
 	r->mem -= used;
 	r->slab -= slab;
