@@ -4,6 +4,7 @@
  * on as if nothing had been when there is something to send or to receive.
  */
 #define _GNU_SOURCE
+#include <poll.h>
 #include <pthread.h>
 #include <unistd.h>
 
@@ -68,6 +69,59 @@ static void all_close(struct keyed *all)
 	for (i = 0; i < NR_SUITES; i++)
 		keyed_close(&all[i]);
 	stat_wait_inactive();
+}
+
+/* Users of AES-GCM in the kernel's crypto API, of all that implement it. */
+static long aead_users(void)
+{
+	char line[128], text[64];
+	bool ours = false;
+	long users = 0, n;
+	FILE *f = fopen("/proc/crypto", "re");
+
+	ASSERT_TRUE(f);
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "name : %63s", text) == 1)
+			ours = !strcmp(text, "gcm(aes)");
+		if (ours && sscanf(line, "refcnt : %ld", &n) == 1)
+			users += n;
+	}
+	fclose(f);
+	return users;
+}
+
+/* They are freed a moment after the connection is counted out. */
+static void aead_users_wait(long most)
+{
+	int64_t end = sock_now_ms() + test_wait_ms();
+
+	while (aead_users() > most && sock_now_ms() < end)
+		poll(NULL, 0, 1);
+	EXPECT_LE(aead_users(), most);
+}
+
+TEST_TIMEOUT(memory_is_let_go_of, DEADLINE)
+{
+	struct keyed first, k[10];
+	long before;
+	int i;
+
+	INTREE_DIFFERS("keeps it");
+	/* The first of all leaves one user behind, which holds the module. */
+	keyed_open(&first, 0);
+	keyed_close(&first);
+	before = aead_users();
+	for (i = 0; i < 10; i++)
+		keyed_open(&k[i], 0);
+	EXPECT_LE(before + 20, aead_users());
+	stat_wait_inactive();
+	aead_users_wait(before);
+	for (i = 0; i < 10; i++)
+		talk_expect(k[i].fd, &k[i].peer);
+	EXPECT_LE(before + 20, aead_users());
+	for (i = 0; i < 10; i++)
+		keyed_close(&k[i]);
+	aead_users_wait(before);
 }
 
 TEST_TIMEOUT(go_on, DEADLINE)
