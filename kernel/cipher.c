@@ -88,11 +88,18 @@ static const struct itls_cipher_desc itls_ciphers[] = {
 };
 
 /*
- * One AEAD without a key for each cipher that was ever used: it holds the
+ * An AEAD without a key for each cipher that a connection uses: it holds the
  * modules of the algorithm, and tells idle connections which one to ask for
  * again, whatever others have registered under the same name meanwhile.
  */
-static struct crypto_aead *anchors[ARRAY_SIZE(itls_ciphers)];
+static struct anchor {
+	struct crypto_aead *tfm;
+	/* directions with this cipher */
+	unsigned long users;
+} anchors[ARRAY_SIZE(itls_ciphers)];
+
+/* Process context alone takes it, and for no longer than it takes to count. */
+static DEFINE_SPINLOCK(anchors_lock);
 
 static_assert(ITLS_VERSION_12 == TLS_1_2_VERSION);
 static_assert(ITLS_VERSION_13 == TLS_1_3_VERSION);
@@ -154,19 +161,52 @@ static struct crypto_aead *aead_alloc(const char *alg)
 	return ERR_PTR(err);
 }
 
-static int anchor_drop(const struct itls_cipher_desc *d)
+static struct anchor *anchor_of(const struct itls_cipher_desc *d)
 {
-	struct crypto_aead **anchor = &anchors[d - itls_ciphers];
-	struct crypto_aead *tfm;
+	return &anchors[d - itls_ciphers];
+}
 
-	if (READ_ONCE(*anchor))
+/* Counts one user, if there is an anchor or *@spare can be one. */
+static bool anchor_hold(struct anchor *a, struct crypto_aead **spare)
+{
+	bool held;
+
+	spin_lock(&anchors_lock);
+	if (!a->users)
+		swap(a->tfm, *spare);
+	held = a->tfm;
+	if (held)
+		a->users++;
+	spin_unlock(&anchors_lock);
+	return held;
+}
+
+static int anchor_get(const struct itls_cipher_desc *d)
+{
+	struct crypto_aead *spare = NULL;
+
+	if (anchor_hold(anchor_of(d), &spare))
 		return 0;
-	tfm = aead_alloc(d->alg);
-	if (IS_ERR(tfm))
-		return PTR_ERR(tfm);
-	if (cmpxchg(anchor, NULL, tfm))
-		crypto_free_aead(tfm);
+	spare = aead_alloc(d->alg);
+	if (IS_ERR(spare))
+		return PTR_ERR(spare);
+	anchor_hold(anchor_of(d), &spare);
+	if (spare)
+		crypto_free_aead(spare);
 	return 0;
+}
+
+static void anchor_put(const struct itls_cipher_desc *d)
+{
+	struct anchor *a = anchor_of(d);
+	struct crypto_aead *last = NULL;
+
+	spin_lock(&anchors_lock);
+	if (!WARN_ON_ONCE(!a->users) && !--a->users)
+		swap(a->tfm, last);
+	spin_unlock(&anchors_lock);
+	if (last)
+		crypto_free_aead(last);
 }
 
 static int aead_init(struct itls_aead *aead, const struct itls_cipher_desc *d,
@@ -194,7 +234,7 @@ err_free:
 
 /**
  * itls_cipher_init() - make a checked key ready for use
- * @c: zeroed; on failure left so that itls_cipher_free() may be called
+ * @c: zeroed; itls_cipher_free() undoes a failure, too
  * @key: passed itls_cipher_check()
  *
  * May sleep and load modules.  The default algorithm is asked for, not a
@@ -206,11 +246,14 @@ err_free:
 int itls_cipher_init(struct itls_cipher *c, const struct itls_keyinfo *key)
 {
 	const struct itls_cipher_desc *d = key->desc;
+	int err = anchor_get(d);
 
+	if (err)
+		return err;
 	c->desc = d;
 	record_init(&c->record, key);
 	memcpy(c->key, key->raw + d->key_at, d->key_len);
-	return aead_init(&c->aead, d, d->alg, c->key) ?: anchor_drop(d);
+	return aead_init(&c->aead, d, d->alg, c->key);
 }
 
 /**
@@ -223,14 +266,14 @@ int itls_cipher_init(struct itls_cipher *c, const struct itls_keyinfo *key)
 int itls_cipher_wake(struct itls_cipher *c)
 {
 	const struct itls_cipher_desc *d = c->desc;
-	struct crypto_aead *anchor;
+	struct crypto_tfm *anchor;
 	int err;
 
 	if (likely(c->aead.tfm))
 		return 0;
-	anchor = READ_ONCE(anchors[d - itls_ciphers]);
-	err = aead_init(&c->aead, d,
-			crypto_tfm_alg_driver_name(crypto_aead_tfm(anchor)),
+	/* It stays while @c does. */
+	anchor = crypto_aead_tfm(anchor_of(d)->tfm);
+	err = aead_init(&c->aead, d, crypto_tfm_alg_driver_name(anchor),
 			c->key);
 	/* The other two: a signal that kills, or a test of the algorithm. */
 	return err == -EINTR || err == -EAGAIN ? -ENOMEM : err;
@@ -292,10 +335,12 @@ void itls_cipher_swap(struct itls_cipher *a, struct itls_cipher *b)
 	memzero_explicit(&old, sizeof(old));
 }
 
-/* Wipes and frees all that itls_cipher_init() made. */
+/* Wipes and frees all that itls_cipher_init() made.  Process context. */
 void itls_cipher_free(struct itls_cipher *c)
 {
 	itls_cipher_free_aead(&c->aead);
+	if (c->desc)
+		anchor_put(c->desc);
 	memzero_explicit(c, sizeof(*c));
 }
 
@@ -502,12 +547,11 @@ bool itls_cipher_is_key(const struct itls_cipher *c,
 	       !crypto_memneq(iv + d->salt_len, key->raw + d->iv_at, d->iv_len);
 }
 
-/* No key is left. */
+/* No connection is left; a count that stayed would hold a cipher for good. */
 void itls_cipher_exit(void)
 {
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(anchors); i++)
-		if (anchors[i])
-			crypto_free_aead(anchors[i]);
+		WARN_ON(anchors[i].users);
 }

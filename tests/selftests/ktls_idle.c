@@ -91,13 +91,13 @@ static long aead_users(void)
 }
 
 /* They are freed a moment after the connection is counted out. */
-static void aead_users_wait(long most)
+static void aead_users_wait(long wanted)
 {
 	int64_t end = sock_now_ms() + test_wait_ms();
 
-	while (aead_users() > most && sock_now_ms() < end)
+	while (aead_users() != wanted && sock_now_ms() < end)
 		poll(NULL, 0, 1);
-	EXPECT_LE(aead_users(), most);
+	EXPECT_EQ(wanted, aead_users());
 }
 
 TEST_TIMEOUT(memory_is_let_go_of, DEADLINE)
@@ -107,10 +107,15 @@ TEST_TIMEOUT(memory_is_let_go_of, DEADLINE)
 	int i;
 
 	INTREE_DIFFERS("keeps it");
-	/* The first of all leaves one user behind, which holds the module. */
+	/* Once, so that the modules are there. */
 	keyed_open(&first, 0);
 	keyed_close(&first);
+	stat_wait_idle();
 	before = aead_users();
+	/* While any connection is there, one user holds the modules. */
+	keyed_open(&first, 0);
+	stat_wait_inactive();
+	aead_users_wait(++before);
 	for (i = 0; i < 10; i++)
 		keyed_open(&k[i], 0);
 	EXPECT_LE(before + 20, aead_users());
@@ -122,6 +127,9 @@ TEST_TIMEOUT(memory_is_let_go_of, DEADLINE)
 	for (i = 0; i < 10; i++)
 		keyed_close(&k[i]);
 	aead_users_wait(before);
+	talk_expect(first.fd, &first.peer);
+	keyed_close(&first);
+	aead_users_wait(before - 1);
 }
 
 TEST_TIMEOUT(go_on, DEADLINE)
