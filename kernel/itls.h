@@ -484,7 +484,9 @@ void itls_sealed_reset(struct itls_sealed *sealed);
 
 void itls_push_init(struct itls_tx *tx);
 void itls_push_cancel(struct itls_tx *tx);
+int itls_push_more(struct sock *sk, struct itls_tx *tx);
 int itls_push_sealed(struct sock *sk, struct itls_tx *tx);
+void itls_push_kept(struct sock *sk);
 void itls_push_write_space(struct sock *sk, struct itls_ctx *ctx);
 bool itls_push_is_alive(const struct sock *sk);
 bool itls_push_is_connected(const struct sock *sk);

@@ -184,8 +184,7 @@ static void itls_proto_splice_eof(struct socket *sock)
 
 	if (tx_is_ours(ctx))
 		itls_tx_uncork(sock->sk);
-	else if (ctx->proto->base->splice_eof)
-		ctx->proto->base->splice_eof(sock);
+	itls_push_kept(sock->sk);
 }
 
 static int itls_proto_ioctl(struct sock *sk, int cmd, int *karg)

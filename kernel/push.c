@@ -23,6 +23,8 @@
  * its backlog by the same number, and anybody may look.
  */
 #define ITLS_PUSH_ROOM		SZ_1M
+/* What TCP charges for the segments of a push besides. */
+#define ITLS_PUSH_OVERHEAD	(ITLS_SEALED_RECORDS * SKB_TRUESIZE(MAX_TCP_HEADER))
 /* What TCP refused with nothing under way is offered again; if in vain, after so long. */
 #define ITLS_RETRY_MS		20
 
@@ -101,25 +103,42 @@ static void retry_later(struct sock *sk, struct itls_tx *tx)
 }
 
 /*
- * Gives what is sealed to TCP.  Never waits.  Records are complete, so
- * MSG_MORE is not passed on: it would only delay the tail of the last one.
- * (TCP_CORK, being TCP's own state, still does what it says.)  The error of
- * the connection stays in sk_err, for the call that reports it.
+ * May TCP keep the end of what it is given until more comes?  Only while poll()
+ * would call the socket writable after it: who waits for room to send more may
+ * be waiting for this.  (If the buffer shrinks later, TCP's own timer of some
+ * 200 ms sends it, as always with MSG_MORE.)
+ */
+static bool may_linger(const struct sock *sk, size_t len)
+{
+	const struct tcp_sock *tp = tcp_sk(sk);
+	u64 queued = (u64)sk->sk_wmem_queued + len + ITLS_PUSH_OVERHEAD;
+	u64 unsent = (u64)(tp->write_seq - tp->snd_nxt) + len;
+
+	return queued + queued / 2 < READ_ONCE(sk->sk_sndbuf) &&
+	       unsent * 2 < tcp_notsent_lowat(tp);
+}
+
+/*
+ * Gives what is sealed to TCP.  Never waits.  @flags: MSG_MORE, when more is to
+ * come soon, or 0.  The error of the connection stays in sk_err, for the call
+ * that reports it.
  *
  * Return: 0 when all is gone, -EAGAIN when TCP lacks memory, or the error of
  * the connection.
  */
-static int push(struct sock *sk, struct itls_tx *tx, gfp_t gfp)
+static int push(struct sock *sk, struct itls_tx *tx, gfp_t gfp, int flags)
 {
 	struct itls_sealed *sealed = &tx->sealed;
 	struct push_state st;
 	int ret = 0;
 
+	if (flags & MSG_MORE && !may_linger(sk, sealed->len))
+		flags &= ~MSG_MORE;
 	push_begin(sk, tx, gfp, &st);
 	while (sealed->len) {
 		struct msghdr msg = {
 			.msg_flags = MSG_SPLICE_PAGES | MSG_NO_SHARED_FRAGS |
-				     MSG_DONTWAIT | MSG_NOSIGNAL,
+				     MSG_DONTWAIT | MSG_NOSIGNAL | flags,
 		};
 
 		ret = itls_push_is_connected(sk) ? 0 : -EPIPE;
@@ -146,7 +165,7 @@ static int push(struct sock *sk, struct itls_tx *tx, gfp_t gfp)
  * while its queue is empty, and some acknowledgment brings the next
  * write-space event.
  */
-int itls_push_sealed(struct sock *sk, struct itls_tx *tx)
+static int push_in_process(struct sock *sk, struct itls_tx *tx, int flags)
 {
 	gfp_t gfp = sk->sk_allocation;
 
@@ -154,7 +173,33 @@ int itls_push_sealed(struct sock *sk, struct itls_tx *tx)
 		return 0;
 	if (gfpflags_allow_blocking(gfp) && sk->sk_route_caps & NETIF_F_SG)
 		gfp |= __GFP_NOFAIL;
-	return push(sk, tx, gfp);
+	return push(sk, tx, gfp, flags);
+}
+
+/* All of it shall go out at once. */
+int itls_push_sealed(struct sock *sk, struct itls_tx *tx)
+{
+	return push_in_process(sk, tx, 0);
+}
+
+/*
+ * More is to come soon: TCP may keep what is less than a segment, and with
+ * segmentation offload sends few large packets instead of many that are not
+ * full, since a push seldom ends where they do.
+ */
+int itls_push_more(struct sock *sk, struct itls_tx *tx)
+{
+	return push_in_process(sk, tx, MSG_MORE);
+}
+
+/* Sends what TCP has kept.  Process context, the socket is not locked. */
+void itls_push_kept(struct sock *sk)
+{
+	void (*splice_eof)(struct socket *sock) =
+		itls_ctx_of(sk)->proto->base->splice_eof;
+
+	if (splice_eof && sk->sk_socket)
+		splice_eof(sk->sk_socket);
 }
 
 /* The direction is freed only when this has ended: see itls_push_cancel(). */
@@ -202,5 +247,5 @@ void itls_push_write_space(struct sock *sk, struct itls_ctx *ctx)
 	struct itls_tx *tx = ctx->tx;
 
 	if (tx && !tx->pushing && tx->sealed.len)
-		push(sk, tx, GFP_ATOMIC);
+		push(sk, tx, GFP_ATOMIC, 0);
 }

@@ -234,7 +234,7 @@ static int tx_make_room(struct sock *sk, struct itls_tx *tx, long *timeo)
 
 	while (!(err = tx->closed || !itls_push_is_connected(sk) ? -EPIPE : 0)) {
 		if (!itls_sealed_has_room(&tx->sealed) || !sk_stream_memory_free(sk))
-			err = itls_push_sealed(sk, tx);
+			err = itls_push_more(sk, tx);
 		if (err && err != -EAGAIN)
 			break;
 		if (itls_sealed_has_room(&tx->sealed) && sk_stream_memory_free(sk))
@@ -356,7 +356,10 @@ static int tx_sendmsg_locked(struct sock *sk, struct msghdr *msg)
 			return err;
 	}
 	copied = tx_send(sk, ctx, msg, type, &timeo);
-	err = itls_push_sealed(sk, ctx->tx);
+	if (msg->msg_flags & MSG_MORE)
+		err = itls_push_more(sk, ctx->tx);
+	else
+		err = itls_push_sealed(sk, ctx->tx);
 	return copied ?: (err == -EAGAIN ? 0 : err);
 }
 
@@ -402,6 +405,9 @@ int itls_tx_sendmsg(struct sock *sk, struct msghdr *msg, size_t size)
 	    tcp_rtx_and_write_queues_empty(sk))
 		sk->sk_write_space(sk);
 	release_sock(sk);
+	/* The rest of the message is not to come soon after all. */
+	if (ret >= 0 && ret < size && !(msg->msg_flags & MSG_MORE))
+		itls_push_kept(sk);
 	return ret;
 }
 

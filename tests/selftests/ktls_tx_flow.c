@@ -459,3 +459,95 @@ TEST_F(ktls, outq_drains_to_zero)
 	EXPECT_EQ(0, ioctl(self->fd, SIOCOUTQ, &queued));
 	EXPECT_EQ(0, queued);
 }
+
+/* Bytes that TCP has but has not sent even once. */
+static int unsent(int fd)
+{
+	int n = -1;
+
+	ASSERT_EQ(0, ioctl(fd, SIOCOUTQNSD, &n));
+	return n;
+}
+
+/*
+ * TCP keeps the end of whole records as it does with plain text, until more
+ * comes, or its timer: a slow machine tries again.
+ */
+TEST_F(ktls, more_lets_tcp_keep_the_end)
+{
+	uint8_t *data = alloc_pattern(REC_MAX, 0);
+	int64_t start;
+	int kept, tries = 20;
+
+	sock_set_int(self->fd, SOL_SOCKET, SO_SNDBUF, 1 << 20);
+	do {
+		ASSERT_LT(0, tries--);
+		start = sock_now_ms();
+		ASSERT_EQ(REC_MAX, send(self->fd, data, REC_MAX, MSG_MORE));
+		kept = unsent(self->fd);
+		start = sock_now_ms() - start;
+		ASSERT_EQ(1, send(self->fd, "a", 1, 0));
+		EXPECT_EQ(0, unsent(self->fd));
+		expect_record(self, REC_DATA, data, REC_MAX);
+		expect_record(self, REC_DATA, "a", 1);
+	} while (start > 100);
+	EXPECT_LT(REC_MAX, kept);
+	free(data);
+}
+
+/* A sendfile() that wanted more than the file has sends all of it at once. */
+TEST_F(ktls, sendfile_beyond_eof_keeps_nothing)
+{
+	uint8_t *data = alloc_pattern(REC_MAX, 0);
+	int file = file_pattern(REC_MAX);
+	off_t off = 0;
+
+	INTREE_DIFFERS("leaves it to TCP's timer");
+	sock_set_int(self->fd, SOL_SOCKET, SO_SNDBUF, 1 << 20);
+	ASSERT_EQ(REC_MAX, sendfile(self->fd, file, &off, 2 * REC_MAX));
+	EXPECT_EQ(0, unsent(self->fd));
+	expect_record(self, REC_DATA, data, REC_MAX);
+	close(file);
+	free(data);
+}
+
+/* So does a send() that ended early, after records that were handed over on the way. */
+TEST_F(ktls, early_end_keeps_nothing)
+{
+	const size_t len = 4 * 1000;
+	uint8_t *map = mmap(NULL, 1 << 16, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			    -1, 0);
+	uint8_t *text = map + (1 << 15) - len, got[4 * 1000];
+
+	INTREE_DIFFERS("has no such payload limit everywhere");
+	ASSERT_NE(MAP_FAILED, (void *)map);
+	fill_pattern(text, len, 0);
+	ASSERT_EQ(0, mprotect(map + (1 << 15), 1 << 15, PROT_NONE));
+	ASSERT_EQ(0, setsockopt(self->fd, SOL_TLS, ITLS_TX_MAX_PAYLOAD_LEN, &(uint16_t){ 1000 },
+				sizeof(uint16_t)));
+	sock_set_int(self->fd, SOL_SOCKET, SO_SNDBUF, 1 << 20);
+	ASSERT_EQ((ssize_t)len, send(self->fd, text, len + 1000, 0));
+	EXPECT_EQ(0, unsent(self->fd));
+	peer_recv_all(&self->peer, got, len);
+	EXPECT_MEMEQ(text, got, len);
+	munmap(map, 1 << 16);
+}
+
+/* Who would wait for room before sending more must not wait for what is kept. */
+TEST_F(ktls, more_keeps_nothing_without_room)
+{
+	uint8_t *data = alloc_pattern(REC_MAX, 0);
+
+	INTREE_DIFFERS("keeps it all the same");
+	sock_set_int(self->fd, SOL_SOCKET, SO_SNDBUF, 4096);
+	ASSERT_EQ(REC_MAX, send(self->fd, data, REC_MAX, MSG_MORE));
+	EXPECT_EQ(0, unsent(self->fd));
+	expect_record(self, REC_DATA, data, REC_MAX);
+
+	sock_set_int(self->fd, SOL_SOCKET, SO_SNDBUF, 1 << 20);
+	sock_set_int(self->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, REC_MAX);
+	ASSERT_EQ(REC_MAX, send(self->fd, data, REC_MAX, MSG_MORE));
+	EXPECT_EQ(0, unsent(self->fd));
+	expect_record(self, REC_DATA, data, REC_MAX);
+	free(data);
+}
