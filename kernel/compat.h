@@ -36,6 +36,13 @@
 #define ITLS_NET_ADMIN_PARAM
 #endif
 
+/* The crypto API walks on past the end of a page since 6.15. */
+#if defined(ITLS_HAVE_SCATTERWALK_NEXT) && !IS_ENABLED(CONFIG_HIGHMEM)
+#define ITLS_WALK_ENDS_AT_PAGES	false
+#else
+#define ITLS_WALK_ENDS_AT_PAGES	true
+#endif
+
 /* system_unbound_wq was renamed in 6.18; some 6.12 have both names. */
 #ifndef ITLS_HAVE_DFL_WQ
 #define system_dfl_wq		system_unbound_wq

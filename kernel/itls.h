@@ -166,6 +166,13 @@ void itls_secret_free(struct itls_generation *g);
 /* Each record may have a KeyUpdate before it, in one piece. */
 #define ITLS_SEALED_FRAGS	(ITLS_SEALED_RECORDS * (ITLS_RECORD_PIECES + 1))
 
+/* Where an open record will be encrypted. */
+enum itls_place {
+	ITLS_PLACE_ELSEWHERE,	/* into other memory */
+	ITLS_PLACE_BLOCK,	/* where it is, all of it in one block */
+	ITLS_PLACE_SHARED,	/* where it is, in shared pages, with room around */
+};
+
 /* Plaintext of the record being gathered; each entry holds a page reference. */
 struct itls_open {
 	struct bio_vec frags[ITLS_OPEN_FRAGS];
@@ -174,8 +181,9 @@ struct itls_open {
 	unsigned int limit;	/* bytes it may hold */
 	unsigned int start;	/* where its ciphertext begins in a block */
 	bool spliced;		/* some of it is in pages of the caller's */
-	bool in_place;		/* it is all in one block, where it is encrypted */
+	enum itls_place place;
 	u8 type;
+	u8 prefix_len;		/* of the record */
 };
 
 /* Ciphertext that TCP has not taken yet; each entry holds a page reference. */
@@ -457,7 +465,10 @@ int itls_direct_open(struct sock *sk, struct itls_ctx *ctx,
 
 /* ---- open.c, sealed.c, push.c: records on their way to TCP -------------- */
 
-void itls_open_begin(struct itls_open *open, u8 type, unsigned int limit);
+void itls_open_begin(struct itls_open *open, u8 type, unsigned int limit,
+		     size_t prefix_len);
+void itls_open_settle(struct sock *sk, struct itls_open *open,
+		      size_t suffix_len);
 void itls_open_reset(struct itls_open *open);
 void itls_open_trim(struct itls_open *open, unsigned int len);
 bool itls_open_is_full(const struct itls_open *open);

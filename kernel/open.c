@@ -22,14 +22,19 @@ void itls_open_reset(struct itls_open *open)
 	open->len = 0;
 }
 
-/* @limit: bytes of plaintext the record may hold, at least 1. */
-void itls_open_begin(struct itls_open *open, u8 type, unsigned int limit)
+/*
+ * @limit: bytes of plaintext the record may hold, at least 1
+ * @prefix_len: of what goes before them
+ */
+void itls_open_begin(struct itls_open *open, u8 type, unsigned int limit,
+		     size_t prefix_len)
 {
 	open->type = type;
 	open->limit = limit;
 	open->start = 0;
 	open->spliced = false;
-	open->in_place = false;
+	open->place = ITLS_PLACE_ELSEWHERE;
+	open->prefix_len = prefix_len;
 }
 
 bool itls_open_is_full(const struct itls_open *open)
@@ -51,7 +56,8 @@ static void open_add(struct itls_open *open, struct page *page, size_t off,
 		return;
 	}
 	bvec_set_page(&open->frags[open->nr++], page, len, off);
-	open->in_place = open->in_place && open->nr == 1;
+	if (open->nr > 1)
+		open->place = ITLS_PLACE_ELSEWHERE;
 }
 
 /* Takes back bytes from the end, down to @len. */
@@ -87,15 +93,16 @@ static int open_copy_block(struct sock *sk, struct itls_open *open, size_t len,
 		return -EFAULT;
 	}
 	open_add(open, page, 0, len);
-	open->in_place = true;
+	open->place = ITLS_PLACE_BLOCK;
 	return len;
 }
 
 /* Do these bytes take it over the mark, and may it become a long one at all? */
 static bool open_has_grown(const struct itls_open *open, size_t len)
 {
-	return !open->in_place && !open->spliced && open->nr == 1 &&
-	       open->limit >= ITLS_BLOCK_MIN && open->len < ITLS_GROWN_MIN &&
+	return open->place != ITLS_PLACE_BLOCK && !open->spliced &&
+	       open->nr == 1 && open->limit >= ITLS_BLOCK_MIN &&
+	       open->len < ITLS_GROWN_MIN &&
 	       open->len + len >= ITLS_GROWN_MIN;
 }
 
@@ -113,12 +120,12 @@ static void open_move_to_block(struct sock *sk, struct itls_open *open)
 	memcpy(page_address(page), bvec_virt(frag), open->len);
 	put_page(frag->bv_page);
 	bvec_set_page(frag, page, open->len, 0);
-	open->in_place = true;
+	open->place = ITLS_PLACE_BLOCK;
 }
 
 /* More of the same; the block has room for a whole record. */
-static int open_copy_in_place(struct itls_open *open, size_t len,
-			      struct iov_iter *from)
+static int open_copy_on(struct itls_open *open, size_t len,
+			struct iov_iter *from)
 {
 	struct bio_vec *block = open->frags;
 
@@ -128,18 +135,32 @@ static int open_copy_in_place(struct itls_open *open, size_t len,
 	return len ?: -EFAULT;
 }
 
+/*
+ * A record that begins with @len bytes in shared pages leaves room for its
+ * prefix.  If it ends there, with room for what goes behind, it is encrypted
+ * where it is, and records that follow one another are one piece to TCP.
+ */
+static size_t open_room_ahead(const struct itls_open *open,
+			      const struct page_frag *pfrag, size_t len)
+{
+	size_t room = pfrag->size - pfrag->offset;
+
+	return !open->len && room > open->prefix_len + len ? open->prefix_len : 0;
+}
+
 /* Copies what fits from the caller; returns bytes or -errno. */
 int itls_open_copy(struct sock *sk, struct itls_open *open,
 		   struct iov_iter *from)
 {
 	size_t len = min_t(size_t, iov_iter_count(from), open->limit - open->len);
 	struct page_frag *pfrag = sk_page_frag(sk);
+	size_t ahead;
 	int ret;
 
 	if (open_has_grown(open, len))
 		open_move_to_block(sk, open);
-	if (open->in_place)
-		return open_copy_in_place(open, len, from);
+	if (open->place == ITLS_PLACE_BLOCK)
+		return open_copy_on(open, len, from);
 	if (!open->len && len >= ITLS_BLOCK_MIN) {
 		ret = open_copy_block(sk, open, len, from);
 		if (ret != -ENOMEM)
@@ -147,13 +168,16 @@ int itls_open_copy(struct sock *sk, struct itls_open *open,
 	}
 	if (!sk_page_frag_refill(sk, pfrag))
 		return -ENOMEM;
+	ahead = open_room_ahead(open, pfrag, len);
 	len = min_t(size_t, len, pfrag->size - pfrag->offset);
-	len = copy_page_from_iter(pfrag->page, pfrag->offset, len, from);
+	len = copy_page_from_iter(pfrag->page, pfrag->offset + ahead, len, from);
 	if (!len)
 		return -EFAULT;
 	get_page(pfrag->page);
-	open_add(open, pfrag->page, pfrag->offset, len);
-	pfrag->offset += len;
+	open_add(open, pfrag->page, pfrag->offset + ahead, len);
+	pfrag->offset += ahead + len;
+	if (ahead)
+		open->place = ITLS_PLACE_SHARED;
 	return len;
 }
 
@@ -172,6 +196,8 @@ static void open_align(struct itls_open *open, size_t off)
 		return;
 	}
 	open->spliced = true;
+	/* Even if the pages go on where the text ends, they are the caller's. */
+	open->place = ITLS_PLACE_ELSEWHERE;
 	open->start = start;
 	open->limit = min_t(size_t, open->limit, ITLS_BLOCK_SIZE - start);
 }
@@ -211,24 +237,58 @@ int itls_open_splice(struct itls_open *open, struct iov_iter *from)
 	return got;
 }
 
-/* Is there a byte free behind the last one of the open record? */
-static bool open_has_tail(struct sock *sk, const struct itls_open *open)
+/* Are there @len bytes free behind the last one of the open record? */
+static bool open_has_room_behind(struct sock *sk, const struct itls_open *open,
+				 size_t len)
 {
 	const struct bio_vec *last = &open->frags[open->nr - 1];
 	struct page_frag *pfrag = sk_page_frag(sk);
-	size_t end = last->bv_offset + last->bv_len;
 
-	if (open->in_place)
-		return end < ITLS_BLOCK_SIZE;
-	if (last->bv_page != pfrag->page || end != pfrag->offset ||
-	    end == pfrag->size)
+	return last->bv_page == pfrag->page &&
+	       last->bv_offset + last->bv_len == pfrag->offset &&
+	       pfrag->size - pfrag->offset >= len;
+}
+
+/*
+ * A block of the cipher across two pages may need memory, on some kernels.
+ * When there is none, what was encrypted in place before it is lost.
+ */
+static bool open_may_be_cut(const struct itls_open *open)
+{
+	return ITLS_WALK_ENDS_AT_PAGES &&
+	       offset_in_page(open->frags[0].bv_offset) + open->len + 1 > PAGE_SIZE;
+}
+
+/* The record is complete: does it stay where it is to be encrypted? */
+void itls_open_settle(struct sock *sk, struct itls_open *open,
+		      size_t suffix_len)
+{
+	if ((open->place == ITLS_PLACE_BLOCK && open->len < ITLS_BLOCK_MIN) ||
+	    (open->place == ITLS_PLACE_SHARED &&
+	     (!open_has_room_behind(sk, open, suffix_len) ||
+	      open_may_be_cut(open))))
+		open->place = ITLS_PLACE_ELSEWHERE;
+}
+
+/* Is there a byte free behind the text, for its type? */
+static bool open_has_tail(struct sock *sk, const struct itls_open *open)
+{
+	switch (open->place) {
+	case ITLS_PLACE_BLOCK:
+		return open->len < ITLS_BLOCK_SIZE;
+	case ITLS_PLACE_SHARED:
+		return true;
+	case ITLS_PLACE_ELSEWHERE:
+		break;
+	}
+	if (!open_has_room_behind(sk, open, 1))
 		return false;
-	pfrag->offset++;
+	sk_page_frag(sk)->offset++;
 	return true;
 }
 
 /*
- * Lists the plaintext behind an entry for the additional data.  The type, last
+ * Lists the plaintext of a settled record behind an entry for the additional data.  The type, last
  * in TLS 1.3, lies behind the text if it can: an entry of its own would cut a
  * block of the cipher in two, which the crypto API puts together elsewhere.
  * @inner_type is for such an entry, and must not be on the stack.

@@ -106,6 +106,26 @@ static int sealed_map_shared(struct sock *sk, struct itls_sealed *sealed,
 }
 
 /*
+ * A record that is encrypted where it is in shared pages, between what goes
+ * before and behind.
+ */
+static void sealed_map_around(struct sock *sk, struct itls_sealed *sealed,
+			      const struct itls_open *open, size_t prefix_len,
+			      size_t suffix_len, u8 **prefix,
+			      struct scatterlist *sg)
+{
+	const struct bio_vec *text = &open->frags[0];
+
+	get_page(text->bv_page);
+	sealed_add(sealed, text->bv_page, text->bv_offset - prefix_len,
+		   prefix_len + open->len + suffix_len);
+	sk_page_frag(sk)->offset += suffix_len;
+	sg_set_page(sg, text->bv_page, open->len + suffix_len, text->bv_offset);
+	sg_mark_end(sg);
+	*prefix = sg_virt(sg) - prefix_len;
+}
+
+/*
  * A record in a block: what goes before and behind is too much for it, and
  * lies in shared pages, where the end of one record and the beginning of the
  * next are one piece.
@@ -115,18 +135,19 @@ static int sealed_map_block(struct sock *sk, struct itls_sealed *sealed,
 			    size_t suffix_len, u8 **prefix,
 			    struct scatterlist *sg)
 {
-	unsigned int off = open->in_place ? 0 : open->start;
+	bool in_place = open->place == ITLS_PLACE_BLOCK;
+	unsigned int off = in_place ? 0 : open->start;
 	unsigned int len = min_t(size_t, open->len + suffix_len - ITLS_TAG_LEN,
 				 ITLS_BLOCK_SIZE - off);
 	struct page *page;
 	int n;
 
-	page = open->in_place ? open->frags[0].bv_page :
-				itls_block_get(sk->sk_allocation);
+	page = in_place ? open->frags[0].bv_page :
+			  itls_block_get(sk->sk_allocation);
 	if (!page)
 		return -EAGAIN;
 	n = sealed_grow(sk, sealed, prefix_len, sg);
-	if (open->in_place)
+	if (in_place)
 		get_page(page);
 	if (n < 0) {
 		put_page(page);
@@ -141,7 +162,7 @@ static int sealed_map_block(struct sock *sk, struct itls_sealed *sealed,
 }
 
 /*
- * Room for the open record's ciphertext, listed in @sg behind an entry for the
+ * Room for a settled record's ciphertext, listed in @sg behind an entry for the
  * additional data; *@prefix is where its header goes.
  */
 int itls_sealed_map(struct sock *sk, struct itls_sealed *sealed,
@@ -153,7 +174,12 @@ int itls_sealed_map(struct sock *sk, struct itls_sealed *sealed,
 	int err = -EAGAIN;
 
 	sg_init_table(sg, ITLS_RECORD_PIECES + 1);
-	if (open->in_place || open->len >= ITLS_BLOCK_MIN)
+	if (open->place == ITLS_PLACE_SHARED) {
+		sealed_map_around(sk, sealed, open, prefix_len, suffix_len,
+				  prefix, sg + 1);
+		return 0;
+	}
+	if (open->len >= ITLS_BLOCK_MIN)
 		err = sealed_map_block(sk, sealed, open, prefix_len, suffix_len,
 				       prefix, sg + 1);
 	if (err == -EAGAIN)

@@ -71,7 +71,7 @@ int itls_tx_set_max_payload(struct itls_ctx *ctx, u16 max)
 static int seal_failed(struct sock *sk, struct itls_tx *tx,
 		       struct itls_open *open, int err)
 {
-	bool lost = open->in_place &&
+	bool lost = open->place != ITLS_PLACE_ELSEWHERE &&
 		    !itls_record_is_exhausted(&tx->cipher.record);
 
 	if (lost) {
@@ -106,7 +106,7 @@ static int seal(struct sock *sk, struct itls_ctx *ctx, struct itls_open *open)
 		tx->closed = true;
 	if (err)
 		return err;
-	open->in_place = open->in_place && open->len >= ITLS_BLOCK_MIN;
+	itls_open_settle(sk, open, itls_record_suffix_len(r));
 	itls_open_map(sk, open, itls_record_is_13(r), &tx->inner_type, src);
 	err = itls_sealed_map(sk, sealed, r, open, &prefix, dst);
 	if (err) {
@@ -162,7 +162,8 @@ static int seal_bytes(struct sock *sk, struct itls_ctx *ctx, u8 type,
 
 	open.nr = 0;
 	open.len = 0;
-	itls_open_begin(&open, type, len);
+	itls_open_begin(&open, type, len,
+			itls_record_prefix_len(&ctx->tx->cipher.record));
 	iov_iter_kvec(&from, ITER_SOURCE, &vec, 1, len);
 	while (open.len < len) {
 		ret = itls_open_copy(sk, &open, &from);
@@ -274,13 +275,15 @@ static int tx_fill(struct sock *sk, struct itls_open *open, struct msghdr *msg,
 static int tx_record(struct sock *sk, struct itls_ctx *ctx, struct msghdr *msg,
 		     u8 type, int *err)
 {
+	const struct itls_record *r = &ctx->tx->cipher.record;
 	struct itls_open *open = &ctx->tx->open;
 	unsigned int mark = open->len;
 	bool more = msg->msg_flags & MSG_MORE;
 	int filled, seal_err;
 
 	if (!open->len)
-		itls_open_begin(open, type, itls_sizing_limit(sk, ctx->tx));
+		itls_open_begin(open, type, itls_sizing_limit(sk, ctx->tx),
+				itls_record_prefix_len(r));
 	filled = tx_fill(sk, open, msg, err);
 	/* Control messages are sent whole: half an alert is none. */
 	if (*err && type != ITLS_TYPE_DATA) {

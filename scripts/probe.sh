@@ -11,6 +11,7 @@ try() {
 #include <linux/socket.h>
 #include <net/sock.h>
 #include <net/tcp.h>
+#include <crypto/scatterwalk.h>
 struct probe_proto { struct proto p; struct tcp_ulp_ops u; };
 void probe(struct probe_proto *x);
 void probe(struct probe_proto *x) { $2; }
@@ -31,3 +32,5 @@ try ITLS_HAVE_SOCKADDR_UNSIZED \
 try ITLS_HAVE_ULP_NET_ADMIN \
 	'int (*f)(struct sock *, struct sk_buff *, bool) = x->u.get_info; (void)f'
 try ITLS_HAVE_DFL_WQ '(void)system_dfl_wq'
+try ITLS_HAVE_SCATTERWALK_NEXT \
+	'unsigned int (*f)(struct scatter_walk *, unsigned int) = scatterwalk_next; (void)f'

@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include "ktls.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 
@@ -149,6 +150,94 @@ TEST_F(ktls, half_text)
 		for (b = 0; b < NR_OF(before); b++)
 			half_text(self, map, there[t], before[b]);
 	munmap(map, 4 * REC_MAX);
+}
+
+/*
+ * Short records lie anywhere in pages, across their ends, and at the end of what
+ * there is of them; many wait in TCP's queue, where each must keep off its neighbours.
+ */
+static void short_records(struct ktls_data *self, const uint8_t *data, size_t from, size_t step)
+{
+	const size_t nr = 50;
+	size_t i, len;
+
+	for (i = 0, len = from; i < nr; i++, len += step)
+		ASSERT_EQ((ssize_t)len, send(self->fd, data + i, len, 0));
+	for (i = 0, len = from; i < nr; i++, len += step)
+		expect_record(self, REC_DATA, data + i, len);
+}
+
+TEST_F(ktls, short_records)
+{
+	uint8_t *data = alloc_pattern(4000, 0);
+	size_t from;
+
+	sock_set_int(self->fd, SOL_SOCKET, SO_SNDBUF, 1 << 20);
+	for (from = 1; from < 3000; from += 269)
+		short_records(self, data, from, 13);
+	free(data);
+}
+
+/*
+ * The pages that short records share belong to the thread: what another of its
+ * sockets puts behind an open record is not written over when that is ended.
+ */
+TEST_F(ktls, another_socket_between)
+{
+	uint8_t *data = alloc_pattern(2100, 0), got[2100];
+	size_t len;
+	int fd[2];
+
+	INTREE_DIFFERS("ends no record for TCP_NODELAY");
+	sock_pair(AF_INET, fd);
+	for (len = 1; len < sizeof(got) / 2; len += 50) {
+		ASSERT_EQ((ssize_t)len, send(self->fd, data, len, MSG_MORE));
+		ASSERT_EQ(100, send(fd[0], data + len, 100, 0));
+		ASSERT_EQ((ssize_t)len, send(self->fd, data + len, len, 0));
+		ASSERT_EQ(100, recv(fd[1], got, 100, MSG_WAITALL));
+		EXPECT_MEMEQ(data + len, got, 100);
+		expect_record(self, REC_DATA, data, 2 * len);
+
+		ASSERT_EQ((ssize_t)len, send(self->fd, data, len, MSG_MORE));
+		ASSERT_EQ(100, send(fd[0], data + len, 100, 0));
+		sock_set_int(self->fd, IPPROTO_TCP, TCP_NODELAY, 1);
+		ASSERT_EQ(100, recv(fd[1], got, 100, MSG_WAITALL));
+		EXPECT_MEMEQ(data + len, got, 100);
+		expect_record(self, REC_DATA, data, len);
+	}
+	close(fd[0]);
+	close(fd[1]);
+	free(data);
+}
+
+/*
+ * Pages that happen to go on where the text of an open record ends are still
+ * somebody else's: here they are in another pipe as well.
+ */
+TEST_F(ktls, pages_right_behind)
+{
+	uint8_t *data = alloc_pattern(200, 0), got[200];
+	int fd[2], pipes[2][2];
+
+	INTREE_DIFFERS("was not looked at for this");
+	sock_pair(AF_INET, fd);
+	ASSERT_EQ(0, pipe(pipes[0]));
+	ASSERT_EQ(0, pipe(pipes[1]));
+	ASSERT_EQ(10, send(self->fd, data, 10, MSG_MORE));
+	ASSERT_EQ(100, send(fd[0], data + 10, 100, 0));
+	ASSERT_EQ(100, splice(fd[1], NULL, pipes[0][1], NULL, 100, 0));
+	ASSERT_EQ(100, tee(pipes[0][0], pipes[1][1], 100, 0));
+	ASSERT_EQ(100, splice(pipes[0][0], NULL, self->fd, NULL, 100, 0));
+	expect_record(self, REC_DATA, data, 110);
+	ASSERT_EQ(100, read(pipes[1][0], got, sizeof(got)));
+	EXPECT_MEMEQ(data + 10, got, 100);
+	close(pipes[0][0]);
+	close(pipes[0][1]);
+	close(pipes[1][0]);
+	close(pipes[1][1]);
+	close(fd[0]);
+	close(fd[1]);
+	free(data);
 }
 
 /* What a peek decrypts takes no more memory than the receive buffer may. */
