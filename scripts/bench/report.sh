@@ -56,6 +56,15 @@ report_rows() {
 		report_columns 4
 }
 
+# Where the machine has counters: cycles, and bytes of memory, per byte of plaintext.
+report_counters() {
+	jq -r "$report_cells"'
+		def cells(of): (of.variants // {}) | (.plain | cell(2)), (.tls | cell(2)), (.itls | cell(2));
+		["kernel", "scenario", "conns", "cycles/B: plain", "tls", "itls", "DRAM B/B: plain", "tls", "itls"],
+		(.rows[] | select(.cycles or .dram) | [.kernel, .scenario, .conns, cells(.cycles), cells(.dram)]) |
+		@tsv' "$1" | report_columns 3
+}
+
 # Real servers, a line for each variant.
 report_servers() {
 	jq -r --arg clock "$2" "$report_cells"'

@@ -29,6 +29,9 @@ def stats(clock):
 	  gain: ($rounds | ratio("tls"; "itls") | spread),
 	  floor: ($rounds | floor_ratio | spread) };
 
+# Where the machine has such a counter.
+def counted(counter): if all((.[counter] // 0) == 0) then null else stats(counter) end;
+
 # Throughput of each variant with these connections, of that with the fewest.
 def beside($all; clock): ($all | map(.conns) | min) as $few |
 	[.[] | . as $m | ($all[] | select(.conns == $few and .variant == $m.variant and
@@ -42,7 +45,7 @@ def rows: [group_by([.kernel, .scenario])[] as $all | $all | group_by(.conns)[] 
 	  cpu: stats("cpu_ns"), wall: stats("wall_ns"),
 	  beside_fewest: (if .[0].op == "idle" then null else
 		{ cpu: beside($all; "cpu_ns"), wall: beside($all; "wall_ns") } end),
-	  cycles: (if all(.cycles == 0) then null else stats("cycles") end),
+	  cycles: counted("cycles"), dram: counted("dram_bytes"),
 	  failed: (map(.failed) | add), stalls: (map(.stalls) | add) }];
 
 # Of scripts/bench/latency: milliseconds for each kind of records.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Wall clock, processor time and cycles. In User Mode Linux those of the whole
+ * Wall clock, processor time, cycles and lines fetched from memory. In User Mode Linux those of the whole
  * kernel, by the module itls_bench; elsewhere this process's own, which on the
  * loopback does the work of both ends.
  */
@@ -16,14 +16,14 @@
 
 #include "load.h"
 
-static int module_fd = -1, cycles_fd = -1;
+static int module_fd = -1, cycles_fd = -1, misses_fd = -1;
 
-static int perf_open(void)
+static int perf_open(uint64_t config)
 {
 	struct perf_event_attr attr = {
 		.type = PERF_TYPE_HARDWARE,
 		.size = sizeof(attr),
-		.config = PERF_COUNT_HW_CPU_CYCLES,
+		.config = config,
 	};
 
 	return syscall(SYS_perf_event_open, &attr, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
@@ -32,7 +32,8 @@ static int perf_open(void)
 void clock_open(void)
 {
 	module_fd = open(ITLS_BENCH_PATH, O_RDONLY | O_CLOEXEC);
-	cycles_fd = perf_open();
+	cycles_fd = perf_open(PERF_COUNT_HW_CPU_CYCLES);
+	misses_fd = perf_open(PERF_COUNT_HW_CACHE_MISSES);
 }
 
 int bench_fd(void)
@@ -55,6 +56,13 @@ uint64_t clock_now(void)
 	return clock_ns(CLOCK_MONOTONIC);
 }
 
+static uint64_t counter(int fd)
+{
+	uint64_t count;
+
+	return read(fd, &count, sizeof(count)) == sizeof(count) ? count : 0;
+}
+
 static void clock_read(struct itls_bench_clock *c)
 {
 	memset(c, 0, sizeof(*c));
@@ -62,8 +70,10 @@ static void clock_read(struct itls_bench_clock *c)
 		ioctl(module_fd, ITLS_BENCH_CLOCK, c);
 	if (!c->cpu_ns)
 		c->cpu_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
-	if (!c->cycles && read(cycles_fd, &c->cycles, sizeof(c->cycles)) < 0)
-		c->cycles = 0;
+	if (!c->cycles)
+		c->cycles = counter(cycles_fd);
+	if (!c->dram_bytes)
+		c->dram_bytes = counter(misses_fd) * ITLS_BENCH_LINE;
 	c->wall_ns = clock_now();
 }
 
@@ -75,6 +85,7 @@ void clock_start(struct result *r)
 	r->wall_ns -= c.wall_ns;
 	r->cpu_ns -= c.cpu_ns;
 	r->cycles -= c.cycles;
+	r->dram_bytes -= c.dram_bytes;
 }
 
 void clock_stop(struct result *r)
@@ -85,6 +96,7 @@ void clock_stop(struct result *r)
 	r->wall_ns += c.wall_ns;
 	r->cpu_ns += c.cpu_ns;
 	r->cycles += c.cycles;
+	r->dram_bytes += c.dram_bytes;
 }
 
 /* A record of 16 KiB after the other out of a buffer larger than the caches. */
@@ -104,4 +116,5 @@ void aead_run(const struct options *o, struct result *r)
 	r->wall_ns = a.took.wall_ns;
 	r->cpu_ns = a.took.cpu_ns ? a.took.cpu_ns : a.took.wall_ns;
 	r->cycles = a.took.cycles;
+	r->dram_bytes = a.took.dram_bytes;
 }

@@ -47,7 +47,7 @@ struct options {
 
 /* What one measurement yields. */
 struct result {
-	uint64_t bytes, wall_ns, cpu_ns, cycles;
+	uint64_t bytes, wall_ns, cpu_ns, cycles, dram_bytes;
 	uint64_t failed;		/* connections */
 	uint64_t stalls;		/* times nothing could move until a timer did something */
 	uint64_t mem, slab;		/* idle connections */

@@ -252,9 +252,10 @@ static void print_result(const struct options *o, int round, enum variant v, uns
 	       cipher_name(o->cipher));
 	printf("\"more\":%d,\"cork\":%d,\"cold\":%d,\"syscalls\":%d,", o->more, o->cork,
 	       o->cold, o->syscalls);
-	printf("\"bytes\":%llu,\"wall_ns\":%llu,\"cpu_ns\":%llu,\"cycles\":%llu,",
+	printf("\"bytes\":%llu,\"wall_ns\":%llu,\"cpu_ns\":%llu,\"cycles\":%llu,\"dram_bytes\":%llu,",
 	       (unsigned long long)r->bytes, (unsigned long long)r->wall_ns,
-	       (unsigned long long)r->cpu_ns, (unsigned long long)r->cycles);
+	       (unsigned long long)r->cpu_ns, (unsigned long long)r->cycles,
+	       (unsigned long long)r->dram_bytes);
 	printf("\"failed\":%llu,\"stalls\":%llu,\"mem\":%lld,\"slab\":%lld}\n",
 	       (unsigned long long)r->failed, (unsigned long long)r->stalls,
 	       (long long)r->mem, (long long)r->slab);

@@ -42,7 +42,7 @@ static DEFINE_MUTEX(bench_lock);
 /* ---- clocks of the process that User Mode Linux is ----------------------- */
 
 #ifdef CONFIG_UML
-static int cycles_fd = -1;
+static int cycles_fd = -1, misses_fd = -1;
 
 /* System calls of the host: the kernel is an ordinary process of it. */
 static long host_call(long nr, long a, long b, long c, long d, long e)
@@ -78,31 +78,48 @@ static u64 host_user_ns(struct mm_struct *mm)
 	return host_clock_ns(~(long)mm->context.id.pid << 3 | 2);
 }
 
-static void host_cycles_open(void)
+static int host_counter_open(u64 config)
 {
 	struct perf_event_attr attr = {
 		.type = PERF_TYPE_HARDWARE,
 		.size = sizeof(attr),
-		.config = PERF_COUNT_HW_CPU_CYCLES,
+		.config = config,
 	};
 
-	cycles_fd = host_call(298, (long)&attr, 0, -1, -1, 0);
+	return host_call(298, (long)&attr, 0, -1, -1, 0);
 }
 
-static u64 host_cycles(void)
+static void host_counters_open(void)
+{
+	cycles_fd = host_counter_open(PERF_COUNT_HW_CPU_CYCLES);
+	misses_fd = host_counter_open(PERF_COUNT_HW_CACHE_MISSES);
+}
+
+static u64 host_counter(int fd)
 {
 	u64 count;
 
-	if (cycles_fd < 0 || host_call(0, cycles_fd, (long)&count, sizeof(count), 0, 0) !=
-	    sizeof(count))
+	if (fd < 0 || host_call(0, fd, (long)&count, sizeof(count), 0, 0) != sizeof(count))
 		return 0;
 	return count;
 }
 
-static void host_cycles_close(void)
+static u64 host_cycles(void)
+{
+	return host_counter(cycles_fd);
+}
+
+static u64 host_misses(void)
+{
+	return host_counter(misses_fd);
+}
+
+static void host_counters_close(void)
 {
 	if (cycles_fd >= 0)
 		host_call(3, cycles_fd, 0, 0, 0, 0);
+	if (misses_fd >= 0)
+		host_call(3, misses_fd, 0, 0, 0, 0);
 }
 #else
 static u64 host_cpu_ns(void)
@@ -115,7 +132,7 @@ static u64 host_user_ns(struct mm_struct *mm)
 	return 0;
 }
 
-static void host_cycles_open(void)
+static void host_counters_open(void)
 {
 }
 
@@ -124,7 +141,12 @@ static u64 host_cycles(void)
 	return 0;
 }
 
-static void host_cycles_close(void)
+static u64 host_misses(void)
+{
+	return 0;
+}
+
+static void host_counters_close(void)
 {
 }
 #endif
@@ -134,6 +156,7 @@ static void clock_read(struct itls_bench_clock *c)
 	c->wall_ns = ktime_get_ns();
 	c->cpu_ns = host_cpu_ns();
 	c->cycles = host_cycles();
+	c->dram_bytes = host_misses() * ITLS_BENCH_LINE;
 }
 
 static void clock_since(struct itls_bench_clock *c)
@@ -144,6 +167,7 @@ static void clock_since(struct itls_bench_clock *c)
 	c->wall_ns = now.wall_ns - c->wall_ns;
 	c->cpu_ns = now.cpu_ns - c->cpu_ns;
 	c->cycles = now.cycles - c->cycles;
+	c->dram_bytes = now.dram_bytes - c->dram_bytes;
 }
 
 static int bench_clock(void __user *arg)
@@ -628,14 +652,14 @@ static int __init bench_init(void)
 {
 	if (!proc_create("itls_bench", 0600, NULL, &bench_ops))
 		return -ENOMEM;
-	host_cycles_open();
+	host_counters_open();
 	return 0;
 }
 
 static void __exit bench_exit(void)
 {
 	remove_proc_entry("itls_bench", NULL);
-	host_cycles_close();
+	host_counters_close();
 }
 
 module_init(bench_init);

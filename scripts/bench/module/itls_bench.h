@@ -8,12 +8,14 @@
 
 #define ITLS_BENCH_PATH	"/proc/itls_bench"
 
-/* Zero: there is no such clock here. */
-/* Since when is not said: only differences mean something. */
+#define ITLS_BENCH_LINE	64	/* bytes that a miss of the caches fetches */
+
+/* Zero: there is no such clock here. Since when is not said: only differences mean something. */
 struct itls_bench_clock {
 	__u64 wall_ns;
 	__u64 cpu_ns;		/* of the whole kernel, where that is a process */
 	__u64 cycles;		/* of the same, where the machine has counters */
+	__u64 dram_bytes;	/* likewise: lines that no cache had */
 };
 
 /* Encrypts records of a buffer, one after the other, into a small ring. */
