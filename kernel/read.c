@@ -377,7 +377,10 @@ static ssize_t read_splice(struct sock *sk, struct itls_ctx *ctx,
 		ret = skb_splice_bits(skb, sk, itls_plain(skb)->off, pipe,
 				      min_t(size_t, len - copied,
 					    itls_plain_left(skb)), flags);
-		if (ret <= 0)
+		/* Not the end: no page for what does not lie in one. */
+		if (!ret)
+			ret = -ENOMEM;
+		if (ret < 0)
 			break;
 		copied += ret;
 		n = itls_plain_left(skb);
