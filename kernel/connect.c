@@ -69,7 +69,9 @@ static struct itls_credentials *credentials_copy(const struct itls_connect *c)
 
 	if (!size)
 		return NULL;
-	creds = kvmalloc(struct_size(creds, pem, size), GFP_KERNEL_ACCOUNT);
+	/* It is the caller who is told, not the log. */
+	creds = kvmalloc(struct_size(creds, pem, size),
+			 GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (!creds)
 		return ERR_PTR(-ENOMEM);
 	memcpy(creds->len, len, sizeof(len));

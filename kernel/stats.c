@@ -112,13 +112,21 @@ static int __net_init stats_net_init(struct net *net)
 	return 0;
 }
 
+/* Nodes without entries do not count: a failed allocation may leave some. */
+static bool has_sessions(struct itls_net *in)
+{
+	unsigned long id = 0;
+
+	return xa_find(&in->sessions, &id, ULONG_MAX, XA_PRESENT);
+}
+
 /* Sockets hold their namespace, so none of them is left. */
 static void __net_exit stats_net_exit(struct net *net)
 {
 	struct itls_net *in = itls_stats_net(net);
 
 	remove_proc_entry("itls_stat", net->proc_net);
-	WARN_ON_ONCE(!xa_empty(&in->sessions) || !list_empty(&in->waiting));
+	WARN_ON_ONCE(has_sessions(in) || !list_empty(&in->waiting));
 	xa_destroy(&in->sessions);
 	free_percpu(in->stats);
 }
