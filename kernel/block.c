@@ -6,9 +6,11 @@
  * Each processor has a ring of the blocks it gave out last, with a reference
  * of its own to each.  When a block comes round and no other reference is
  * left, TCP or the reader is done with it: it needs no allocation, which many
- * kernels would clear (init_on_alloc).  One that is still under way leaves the
- * ring, and a fresh one takes its place.  Rings that nobody has used for a
- * while are emptied, and so are all when memory is short.
+ * kernels would clear (init_on_alloc).  When one comes round that is still under
+ * way, a fresh one takes its place, and it gets one more lap, for which the ring
+ * grows; after that it leaves.  A ring that seldom had to grow for a while
+ * shrinks again.  Rings that nobody has used meanwhile are emptied, and so are
+ * all when memory is short.
  *
  * What a block held is not wiped: whoever gets it writes before anything of it
  * is sent or read.
@@ -22,16 +24,22 @@
 
 #include "itls.h"
 
-/* For each processor: what its cache may hold. */
-#define ITLS_RING_BLOCKS	(SZ_2M / ITLS_BLOCK_SIZE)
+/* For each processor: what its cache may hold, and what may be under way at once. */
+#define ITLS_RING_MIN		(SZ_2M / ITLS_BLOCK_SIZE)
+#define ITLS_RING_MAX		(SZ_8M / ITLS_BLOCK_SIZE)
 #define ITLS_RING_IDLE		(5 * HZ)
+/* In ITLS_RING_IDLE: some blocks are always late, where peers are slow. */
+#define ITLS_RING_LATE		(ITLS_RING_MIN / 4)
 
 struct block_ring {
 	spinlock_t lock;	/* all below; never held over an allocation */
 	bool used;		/* since the rings were last looked at */
+	unsigned int late;	/* likewise: blocks that came round too early */
 	unsigned int next;
-	unsigned int nr;	/* entries that hold a block */
-	struct page *blocks[ITLS_RING_BLOCKS];
+	unsigned int size;	/* entries that are in use */
+	unsigned int nr;	/* those that hold a block */
+	struct page *blocks[ITLS_RING_MAX];
+	DECLARE_BITMAP(again, ITLS_RING_MAX);	/* blocks in their second lap */
 };
 
 static struct block_ring __percpu *rings;
@@ -39,6 +47,11 @@ static struct shrinker *ring_shrinker;
 
 static void age_rings(struct work_struct *work);
 static DECLARE_DELAYED_WORK(ring_work, age_rings);
+
+static void ring_step(struct block_ring *ring)
+{
+	ring->next = ring->next + 1 < ring->size ? ring->next + 1 : 0;
+}
 
 /* The ring's next block with a reference for the caller, if it is free. */
 static struct page *ring_take(struct block_ring *ring)
@@ -49,7 +62,8 @@ static struct page *ring_take(struct block_ring *ring)
 	page = ring->blocks[ring->next];
 	if (page && page_ref_count(page) == 1) {
 		get_page(page);
-		ring->next = (ring->next + 1) % ITLS_RING_BLOCKS;
+		__clear_bit(ring->next, ring->again);
+		ring_step(ring);
 		ring->used = true;
 	} else {
 		page = NULL;
@@ -58,19 +72,40 @@ static struct page *ring_take(struct block_ring *ring)
 	return page;
 }
 
+/*
+ * Makes room for another block.  Returns what leaves the ring for it, if
+ * anything does: the one that was there may move to the end instead.
+ */
+static struct page *ring_displace(struct block_ring *ring, unsigned int i)
+{
+	struct page *page = ring->blocks[i];
+	bool again = __test_and_clear_bit(i, ring->again);
+
+	if (!page || page_ref_count(page) == 1)
+		return page;
+	ring->late++;
+	if (again || ring->size == ITLS_RING_MAX)
+		return page;
+	__set_bit(ring->size, ring->again);
+	ring->blocks[ring->size++] = page;
+	return NULL;
+}
+
 /* Puts a block in the place of the next one. */
 static void ring_put(struct block_ring *ring, struct page *page)
 {
 	struct page *old;
+	unsigned int i;
 
 	get_page(page);
 	spin_lock(&ring->lock);
-	old = ring->blocks[ring->next];
-	ring->blocks[ring->next] = page;
-	ring->next = (ring->next + 1) % ITLS_RING_BLOCKS;
-	ring->used = true;
+	i = ring->next;
+	ring_step(ring);
+	old = ring_displace(ring, i);
 	if (!old)
 		ring->nr++;
+	ring->blocks[i] = page;
+	ring->used = true;
 	spin_unlock(&ring->lock);
 	if (old)
 		put_page(old);
@@ -82,25 +117,56 @@ static void ring_put(struct block_ring *ring, struct page *page)
 static void ring_skip(struct block_ring *ring)
 {
 	spin_lock(&ring->lock);
-	ring->next = (ring->next + 1) % ITLS_RING_BLOCKS;
+	ring_step(ring);
 	spin_unlock(&ring->lock);
 }
 
-static unsigned int ring_empty(struct block_ring *ring)
+/* Takes up to @max blocks out, from the end, all but the first @keep entries. */
+static unsigned int ring_pop(struct block_ring *ring, unsigned int keep,
+			     struct page **pages, unsigned int max)
 {
-	unsigned int i, nr;
+	unsigned int n = 0, i;
 
 	spin_lock(&ring->lock);
-	nr = ring->nr;
-	for (i = 0; ring->nr; i++) {
-		if (!ring->blocks[i])
-			continue;
-		put_page(ring->blocks[i]);
+	for (i = ring->size; i > keep && n < max; ) {
+		struct page *page = ring->blocks[--i];
+
 		ring->blocks[i] = NULL;
-		ring->nr--;
+		__clear_bit(i, ring->again);
+		if (page)
+			pages[n++] = page;
 	}
+	ring->nr -= n;
+	ring->size = max(min(i, ring->size), ITLS_RING_MIN);
+	if (ring->next >= ring->size)
+		ring->next = 0;
 	spin_unlock(&ring->lock);
+	return n;
+}
+
+/* Freeing may take long (init_on_free), so the lock is not held over it. */
+static unsigned int ring_cut(struct block_ring *ring, unsigned int keep)
+{
+	struct page *pages[16];
+	unsigned int nr = 0, n, i;
+
+	do {
+		n = ring_pop(ring, keep, pages, ARRAY_SIZE(pages));
+		nr += n;
+		for (i = 0; i < n; i++)
+			put_page(pages[i]);
+	} while (n && nr < ITLS_RING_MAX);
 	return nr;
+}
+
+/* A ring that is used, but seldom has to grow, may be too large. */
+static void ring_age(struct block_ring *ring)
+{
+	unsigned int size = READ_ONCE(ring->size);
+
+	if (READ_ONCE(ring->late) < ITLS_RING_LATE && size > ITLS_RING_MIN)
+		ring_cut(ring, max(size / 2, ITLS_RING_MIN));
+	WRITE_ONCE(ring->late, 0);
 }
 
 static void age_rings(struct work_struct *work)
@@ -113,9 +179,10 @@ static void age_rings(struct work_struct *work)
 
 		if (READ_ONCE(ring->used)) {
 			WRITE_ONCE(ring->used, false);
+			ring_age(ring);
 			again = true;
 		} else {
-			ring_empty(ring);
+			ring_cut(ring, 0);
 		}
 	}
 	if (again)
@@ -142,7 +209,7 @@ static unsigned long shrinker_scan(struct shrinker *shrinker,
 	for_each_possible_cpu(cpu) {
 		if (freed >= sc->nr_to_scan)
 			break;
-		freed += (unsigned long)ring_empty(per_cpu_ptr(rings, cpu)) <<
+		freed += (unsigned long)ring_cut(per_cpu_ptr(rings, cpu), 0) <<
 			 ITLS_BLOCK_ORDER;
 	}
 	return freed ?: SHRINK_STOP;
@@ -179,8 +246,10 @@ int itls_block_init(void)
 	rings = alloc_percpu(struct block_ring);
 	if (!rings)
 		return -ENOMEM;
-	for_each_possible_cpu(cpu)
+	for_each_possible_cpu(cpu) {
 		spin_lock_init(&per_cpu_ptr(rings, cpu)->lock);
+		per_cpu_ptr(rings, cpu)->size = ITLS_RING_MIN;
+	}
 	ring_shrinker = shrinker_alloc(0, "itls-block");
 	if (!ring_shrinker) {
 		free_percpu(rings);
@@ -200,6 +269,6 @@ void itls_block_exit(void)
 	shrinker_free(ring_shrinker);
 	cancel_delayed_work_sync(&ring_work);
 	for_each_possible_cpu(cpu)
-		ring_empty(per_cpu_ptr(rings, cpu));
+		ring_cut(per_cpu_ptr(rings, cpu), 0);
 	free_percpu(rings);
 }
