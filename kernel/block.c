@@ -28,13 +28,13 @@
 #define ITLS_RING_MIN		(SZ_2M / ITLS_BLOCK_SIZE)
 #define ITLS_RING_MAX		(SZ_8M / ITLS_BLOCK_SIZE)
 #define ITLS_RING_IDLE		(5 * HZ)
-/* In ITLS_RING_IDLE: some blocks are always late, where peers are slow. */
-#define ITLS_RING_LATE		(ITLS_RING_MIN / 4)
+/* Of so many blocks one is late in any case, where peers are slow. */
+#define ITLS_RING_LATE		64
 
 struct block_ring {
 	spinlock_t lock;	/* all below; never held over an allocation */
-	bool used;		/* since the rings were last looked at */
-	unsigned int late;	/* likewise: blocks that came round too early */
+	unsigned int given;	/* out, since the rings were last looked at */
+	unsigned int late;	/* likewise: those that came round too early */
 	unsigned int next;
 	unsigned int size;	/* entries that are in use */
 	unsigned int nr;	/* those that hold a block */
@@ -64,7 +64,7 @@ static struct page *ring_take(struct block_ring *ring)
 		get_page(page);
 		__clear_bit(ring->next, ring->again);
 		ring_step(ring);
-		ring->used = true;
+		ring->given++;
 	} else {
 		page = NULL;
 	}
@@ -105,7 +105,7 @@ static void ring_put(struct block_ring *ring, struct page *page)
 	if (!old)
 		ring->nr++;
 	ring->blocks[i] = page;
-	ring->used = true;
+	ring->given++;
 	spin_unlock(&ring->lock);
 	if (old)
 		put_page(old);
@@ -113,7 +113,7 @@ static void ring_put(struct block_ring *ring, struct page *page)
 		queue_delayed_work(system_dfl_wq, &ring_work, ITLS_RING_IDLE);
 }
 
-/* Passes over a block that is still under way. */
+/* Passes over a block that is still under way, for want of one to take its place. */
 static void ring_skip(struct block_ring *ring)
 {
 	spin_lock(&ring->lock);
@@ -155,18 +155,31 @@ static unsigned int ring_cut(struct block_ring *ring, unsigned int keep)
 		nr += n;
 		for (i = 0; i < n; i++)
 			put_page(pages[i]);
+		cond_resched();
 	} while (n && nr < ITLS_RING_MAX);
 	return nr;
 }
 
-/* A ring that is used, but seldom has to grow, may be too large. */
-static void ring_age(struct block_ring *ring)
+/*
+ * A ring that nobody uses is emptied; one that seldom has to grow may be too
+ * large.  Returns whether it was used.
+ */
+static bool ring_age(struct block_ring *ring)
 {
-	unsigned int size = READ_ONCE(ring->size);
+	unsigned int given, late, size;
 
-	if (READ_ONCE(ring->late) < ITLS_RING_LATE && size > ITLS_RING_MIN)
+	spin_lock(&ring->lock);
+	given = ring->given;
+	late = ring->late;
+	size = ring->size;
+	ring->given = 0;
+	ring->late = 0;
+	spin_unlock(&ring->lock);
+	if (!given)
+		ring_cut(ring, 0);
+	else if (late * ITLS_RING_LATE <= given)
 		ring_cut(ring, max(size / 2, ITLS_RING_MIN));
-	WRITE_ONCE(ring->late, 0);
+	return given;
 }
 
 static void age_rings(struct work_struct *work)
@@ -174,17 +187,8 @@ static void age_rings(struct work_struct *work)
 	bool again = false;
 	int cpu;
 
-	for_each_possible_cpu(cpu) {
-		struct block_ring *ring = per_cpu_ptr(rings, cpu);
-
-		if (READ_ONCE(ring->used)) {
-			WRITE_ONCE(ring->used, false);
-			ring_age(ring);
-			again = true;
-		} else {
-			ring_cut(ring, 0);
-		}
-	}
+	for_each_possible_cpu(cpu)
+		again |= ring_age(per_cpu_ptr(rings, cpu));
 	if (again)
 		queue_delayed_work(system_dfl_wq, &ring_work, ITLS_RING_IDLE);
 }
@@ -232,10 +236,10 @@ struct page *itls_block_get(gfp_t gfp)
 	gfp &= ~__GFP_DIRECT_RECLAIM;
 	page = alloc_pages(gfp | __GFP_COMP | __GFP_NOWARN | __GFP_NORETRY,
 			   ITLS_BLOCK_ORDER);
-	if (!page)
-		ring_skip(raw_cpu_ptr(rings));
-	else if (!page_is_pfmemalloc(page))
+	if (page && !page_is_pfmemalloc(page))
 		ring_put(raw_cpu_ptr(rings), page);
+	else
+		ring_skip(raw_cpu_ptr(rings));
 	return page;
 }
 
