@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Wall clock, processor time, cycles and lines fetched from memory. In User Mode Linux those of the whole
- * kernel, by the module itls_bench; elsewhere this process's own, which on the
- * loopback does the work of both ends.
+ * Wall clock, processor time, cycles and bytes fetched from memory. In User Mode
+ * Linux those of the whole kernel, by the module itls_bench; elsewhere this
+ * process's own, which on the loopback does the work of both ends.
  */
 #define _GNU_SOURCE
 #include <errno.h>
