@@ -507,8 +507,11 @@ bool itls_cipher_is_limited(const struct itls_cipher *c)
 	return !(c->desc->flags & ITLS_UNLIMITED);
 }
 
-/* Does decryption look at what it has written?  CCM authenticates the plaintext. */
-bool itls_cipher_reads_back(const struct itls_cipher *c)
+/*
+ * Does the cipher look at plaintext twice, in either direction?  CCM encrypts
+ * and authenticates it in two passes.
+ */
+bool itls_cipher_reads_twice(const struct itls_cipher *c)
 {
 	return c->desc->flags & ITLS_CCM;
 }

@@ -42,7 +42,7 @@ static bool is_for_reader(const struct itls_rx *rx, const struct itls_frame *f,
 {
 	return f->type == ITLS_TYPE_DATA && text_len >= ITLS_BLOCK_MIN &&
 	       !rx->indirect && !rx->handshake.have &&
-	       !itls_cipher_reads_back(&rx->cipher);
+	       !itls_cipher_reads_twice(&rx->cipher);
 }
 
 /* Pins the next pages of @to; false: there are none for @len bytes. */

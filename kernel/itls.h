@@ -110,7 +110,7 @@ const char *itls_cipher_hmac(const struct itls_cipher_desc *desc);
 size_t itls_cipher_secret_len(const struct itls_cipher_desc *desc);
 size_t itls_cipher_key_len(const struct itls_cipher_desc *desc);
 bool itls_cipher_is_limited(const struct itls_cipher *c);
-bool itls_cipher_reads_back(const struct itls_cipher *c);
+bool itls_cipher_reads_twice(const struct itls_cipher *c);
 void itls_cipher_make_key(const struct itls_cipher_desc *desc, u16 version,
 			  const u8 *bytes, const u8 *iv, struct itls_keyinfo *key);
 bool itls_cipher_is_key(const struct itls_cipher *c,
@@ -475,6 +475,8 @@ bool itls_open_is_full(const struct itls_open *open);
 int itls_open_copy(struct sock *sk, struct itls_open *open,
 		   struct iov_iter *from);
 int itls_open_splice(struct itls_open *open, struct iov_iter *from);
+bool itls_open_pin(struct itls_open *open, struct iov_iter *from);
+void itls_open_unpin(struct itls_open *open);
 void itls_open_map(struct sock *sk, struct itls_open *open, bool is_13,
 		   u8 *inner_type, struct scatterlist *sg);
 

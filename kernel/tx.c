@@ -125,30 +125,40 @@ static int seal(struct sock *sk, struct itls_ctx *ctx, struct itls_open *open)
 	ctx->tx_bytes += open->len;
 	itls_stats_add(sk, ITLS_STAT_TX_RECORDS, 1);
 	itls_stats_add(sk, ITLS_STAT_TX_BYTES, open->len);
-	itls_open_reset(open);
 	return 0;
 }
 
-/* The open record, and before data the KeyUpdate that is due; see seal(). */
-static int tx_seal(struct sock *sk, struct itls_ctx *ctx)
+/* A record of the caller's, and before data the KeyUpdate that is due; see seal(). */
+static int tx_seal_record(struct sock *sk, struct itls_ctx *ctx,
+			  struct itls_open *open)
 {
 	struct itls_tx *tx = ctx->tx;
-	size_t len = tx->open.len;
 	int err = 0;
 
 	if (tx->closed)
 		return -EPIPE;
 	if (!itls_sealed_has_room(&tx->sealed))
 		return -ENOMEM;
-	if (tx->open.type == ITLS_TYPE_DATA)
-		err = itls_update_before_data(sk, ctx, len);
+	if (open->type == ITLS_TYPE_DATA)
+		err = itls_update_before_data(sk, ctx, open->len);
 	if (!err)
-		err = seal(sk, ctx, &tx->open);
+		err = seal(sk, ctx, open);
 	if (err)
 		return err;
 	tx->sealed.records++;
-	tx->update.bytes += len;
+	tx->update.bytes += open->len;
 	return 0;
+}
+
+/* The open record is complete; see tx_seal_record(). */
+static int tx_seal(struct sock *sk, struct itls_ctx *ctx)
+{
+	struct itls_open *open = &ctx->tx->open;
+	int err = tx_seal_record(sk, ctx, open);
+
+	if (!err)
+		itls_open_reset(open);
+	return err;
 }
 
 /* A record of its own of a few bytes of the kernel's; the open one stays. */
@@ -268,6 +278,38 @@ static int tx_fill(struct sock *sk, struct itls_open *open, struct msghdr *msg,
 }
 
 /*
+ * A record that lies in one piece in the caller's memory is encrypted from
+ * there, within the call.  Another thread may write to it meanwhile: whoever
+ * encrypts and authenticates what came out of it need not care, others copy.
+ *
+ * Returns bytes; 0 with *err is a failure that changed nothing, without it the
+ * bytes have to be copied.
+ */
+static int tx_direct(struct sock *sk, struct itls_ctx *ctx, struct msghdr *msg,
+		     int *err)
+{
+	const struct itls_open *open = &ctx->tx->open;
+	size_t len = min_t(size_t, open->limit, msg_data_left(msg));
+	struct itls_open pinned;
+
+	if (len < ITLS_BLOCK_MIN || msg->msg_flags & MSG_SPLICE_PAGES ||
+	    (len < open->limit && msg->msg_flags & MSG_MORE) ||
+	    itls_cipher_reads_twice(&ctx->tx->cipher))
+		return 0;
+	pinned.nr = 0;
+	pinned.len = 0;
+	itls_open_begin(&pinned, open->type, len, open->prefix_len);
+	if (!itls_open_pin(&pinned, &msg->msg_iter))
+		return 0;
+	*err = tx_seal_record(sk, ctx, &pinned);
+	itls_open_unpin(&pinned);
+	if (!*err)
+		return len;
+	iov_iter_revert(&msg->msg_iter, len);
+	return 0;
+}
+
+/*
  * One record's worth of a message: gathered, and sealed when it is full or
  * the message ends it.  Bytes that could not be sealed are taken back, so a
  * failed call leaves nothing of its own behind.
@@ -281,9 +323,13 @@ static int tx_record(struct sock *sk, struct itls_ctx *ctx, struct msghdr *msg,
 	bool more = msg->msg_flags & MSG_MORE;
 	int filled, seal_err;
 
-	if (!open->len)
+	if (!open->len) {
 		itls_open_begin(open, type, itls_sizing_limit(sk, ctx->tx),
 				itls_record_prefix_len(r));
+		filled = tx_direct(sk, ctx, msg, err);
+		if (filled || *err)
+			return filled;
+	}
 	filled = tx_fill(sk, open, msg, err);
 	/* Control messages are sent whole: half an alert is none. */
 	if (*err && type != ITLS_TYPE_DATA) {

@@ -2,7 +2,8 @@
 /*
  * Records that are decrypted straight into the memory of the reader: whatever
  * memory that is, what is read is what was sent, nothing is written outside,
- * and what is not the reader's is not left there.
+ * and what is not the reader's is not left there.  And those that are encrypted
+ * straight from the memory of the sender.
  */
 #define _GNU_SOURCE
 #include "ktls.h"
@@ -16,6 +17,33 @@
 #define LEN	(5 * REC_MAX)
 #define GUARD	4096
 #define MARK	0xa5
+
+static long vmstat_get(const char *name)
+{
+	char line[128], key[64];
+	long value;
+	FILE *f;
+	int fd;
+
+	/*
+	 * Each processor counts by itself; reading this, which is empty, adds it all up.
+	 * A kernel for one processor does not have it.
+	 */
+	fd = open("/proc/sys/vm/stat_refresh", O_RDONLY | O_CLOEXEC);
+	if (fd >= 0)
+		ASSERT_EQ(0, read(fd, line, sizeof(line)));
+	if (fd >= 0)
+		close(fd);
+	f = fopen("/proc/vmstat", "re");
+	ASSERT_TRUE(f);
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "%63s %ld", key, &value) == 2 && !strcmp(key, name)) {
+			fclose(f);
+			return value;
+		}
+	fclose(f);
+	SKIP("the kernel does not count pinned pages");
+}
 
 /* A buffer between two marked pages. */
 static uint8_t *guarded(size_t len)
@@ -242,33 +270,6 @@ TEST_F(ktls, mapped_file)
 	free(got);
 }
 
-static long vmstat_get(const char *name)
-{
-	char line[128], key[64];
-	long value;
-	FILE *f;
-	int fd;
-
-	/*
-	 * Each processor counts by itself; reading this, which is empty, adds it all up.
-	 * A kernel for one processor does not have it.
-	 */
-	fd = open("/proc/sys/vm/stat_refresh", O_RDONLY | O_CLOEXEC);
-	if (fd >= 0)
-		ASSERT_EQ(0, read(fd, line, sizeof(line)));
-	if (fd >= 0)
-		close(fd);
-	f = fopen("/proc/vmstat", "re");
-	ASSERT_TRUE(f);
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "%63s %ld", key, &value) == 2 && !strcmp(key, name)) {
-			fclose(f);
-			return value;
-		}
-	fclose(f);
-	SKIP("the kernel does not count pinned pages");
-}
-
 /* Records do go where they are wanted, and the pages are let go of, whatever came. */
 TEST_F(ktls, pages_are_unpinned)
 {
@@ -323,4 +324,166 @@ TEST_F(ktls, scribbled_on)
 	pthread_join(thread, NULL);
 	talk_expect(self->fd, &self->peer);
 	free(data);
+}
+
+/* What was sent is what was there then, in as few records as it takes, wherever it was. */
+TEST_F(ktls, send_any_place)
+{
+	static const size_t starts[] = { 0, 1, 15, 16, 2048, 4080, 4095 };
+	static const size_t lens[] = { 8191, 8192, 8193, 12288, 16383, REC_MAX, REC_MAX + 1, 2 * REC_MAX + 8192 };
+	uint8_t *data = alloc_pattern(LEN, 0), *got = malloc(LEN);
+	size_t s, l;
+
+	for (s = 0; s < sizeof(starts) / sizeof(*starts); s++)
+		for (l = 0; l < sizeof(lens) / sizeof(*lens); l++) {
+			uint8_t *buf = guarded(starts[s] + lens[l]);
+
+			memcpy(buf + starts[s], data, lens[l]);
+			ASSERT_EQ((ssize_t)lens[l], send(self->fd, buf + starts[s], lens[l], 0));
+			memset(buf, 0, starts[s] + lens[l]);
+			ASSERT_EQ((int)((lens[l] + REC_MAX - 1) / REC_MAX),
+				  peer_recv_all(&self->peer, got, lens[l]));
+			EXPECT_MEMEQ(data, got, lens[l]);
+			munmap(buf - GUARD, starts[s] + lens[l] + 2 * GUARD);
+		}
+	peer_expect_silence(&self->peer, self->fd);
+	free(data);
+	free(got);
+}
+
+TEST_F(ktls, send_any_pieces)
+{
+	static const size_t pieces[] = { 100, 4096, 5000, 8192, 9000, REC_MAX, 20000 };
+	uint8_t *data = alloc_pattern(LEN, 0), *buf = guarded(2 * LEN), *got = malloc(LEN);
+	struct iovec iov[1024];
+	size_t p, at;
+	int n;
+
+	for (p = 0; p < sizeof(pieces) / sizeof(*pieces); p++) {
+		for (n = 0, at = 0; n < 1024 && at < LEN; n++) {
+			/* One in three where the allocator would not have put it. */
+			iov[n].iov_base = buf + 2 * at / 16 * 16 + (n % 3 == 2);
+			iov[n].iov_len = pieces[p] < LEN - at ? pieces[p] : LEN - at;
+			memcpy(iov[n].iov_base, data + at, iov[n].iov_len);
+			at += iov[n].iov_len;
+		}
+		ASSERT_EQ((ssize_t)at, writev(self->fd, iov, n));
+		ASSERT_EQ((int)((at + REC_MAX - 1) / REC_MAX), peer_recv_all(&self->peer, got, at));
+		EXPECT_MEMEQ(data, got, at);
+	}
+	free(data);
+	free(got);
+}
+
+/* A record that more may be added to stays open, and what was added to one goes with it. */
+TEST_F(ktls, send_more)
+{
+	uint8_t *data = alloc_pattern(LEN, 0), *got = malloc(LEN);
+
+	ASSERT_EQ(10000, send(self->fd, data, 10000, MSG_MORE));
+	peer_expect_silence(&self->peer, self->fd);
+	ASSERT_EQ(2 * REC_MAX, send(self->fd, data + 10000, 2 * REC_MAX, MSG_MORE));
+	ASSERT_EQ(10000, send(self->fd, data + 10000 + 2 * REC_MAX, 10000, 0));
+	ASSERT_EQ(4, peer_recv_all(&self->peer, got, 20000 + 2 * REC_MAX));
+	EXPECT_MEMEQ(data, got, 20000 + 2 * REC_MAX);
+	free(data);
+	free(got);
+}
+
+/* As much goes out as is there; what cannot be read is not sent as something else. */
+TEST_F(ktls, send_memory_ends)
+{
+	uint8_t *data = alloc_pattern(LEN, 0), *got = malloc(LEN);
+	uint8_t *buf = mmap(NULL, LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *end = buf + 8 * 4096;
+	size_t there;
+	ssize_t n;
+
+	memcpy(buf, data, 8 * 4096);
+	ASSERT_EQ(0, mprotect(end, LEN - 8 * 4096, PROT_NONE));
+	for (there = 0; there <= 8 * 4096; there += 2048) {
+		n = send(self->fd, end - there, LEN / 2, 0);
+		if (n < 0) {
+			EXPECT_EQ(EFAULT, errno);
+			continue;
+		}
+		ASSERT_LE(n, (ssize_t)there);
+		/* Whole records are, and so is a part of the next that can be told. */
+		ASSERT_LE(there / REC_MAX * REC_MAX, (size_t)n);
+		peer_recv_all(&self->peer, got, n);
+		EXPECT_MEMEQ(end - there, got, n);
+	}
+	peer_expect_silence(&self->peer, self->fd);
+	talk_expect(self->fd, &self->peer);
+	free(data);
+	free(got);
+}
+
+/* Memory of every kind: of a file, read-only, never touched. */
+TEST_F(ktls, send_any_memory)
+{
+	uint8_t *data = alloc_pattern(LEN, 0), *got = malloc(LEN), *map;
+	int file = memfd_create("direct", MFD_CLOEXEC);
+	int flags[] = { MAP_SHARED, MAP_PRIVATE };
+	size_t i;
+
+	ASSERT_EQ(LEN, write(file, data, LEN));
+	for (i = 0; i < sizeof(flags) / sizeof(*flags); i++) {
+		map = mmap(NULL, LEN, PROT_READ, flags[i], file, 0);
+		ASSERT_NE(MAP_FAILED, (void *)map);
+		ASSERT_EQ(LEN, send(self->fd, map, LEN, 0));
+		ASSERT_EQ(LEN / REC_MAX, peer_recv_all(&self->peer, got, LEN));
+		EXPECT_MEMEQ(data, got, LEN);
+		munmap(map, LEN);
+	}
+	map = mmap(NULL, LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_EQ(LEN, send(self->fd, map, LEN, 0));
+	memset(data, 0, LEN);
+	ASSERT_EQ(LEN / REC_MAX, peer_recv_all(&self->peer, got, LEN));
+	EXPECT_MEMEQ(data, got, LEN);
+	close(file);
+	free(data);
+	free(got);
+}
+
+/* Records do come from where they were, and the pages are let go of. */
+TEST_F(ktls, sent_pages_are_unpinned)
+{
+	uint8_t *data = alloc_pattern(LEN, 0), *got = malloc(LEN + REC_MAX);
+	uint8_t *buf = guarded(LEN);
+	long acquired, released;
+
+	INTREE_DIFFERS("does not count them");
+	memcpy(buf, data, LEN);
+	acquired = vmstat_get("nr_foll_pin_acquired");
+	released = vmstat_get("nr_foll_pin_released");
+	ASSERT_EQ(LEN, send(self->fd, buf, LEN, 0));
+	ASSERT_EQ(0, munmap(buf + REC_MAX, GUARD));
+	ASSERT_EQ(REC_MAX, send(self->fd, buf, LEN, 0));
+	acquired = vmstat_get("nr_foll_pin_acquired") - acquired;
+	released = vmstat_get("nr_foll_pin_released") - released;
+	EXPECT_LE((LEN + REC_MAX) / getpagesize(), acquired);
+	EXPECT_EQ(acquired, released);
+	ASSERT_EQ(6, peer_recv_all(&self->peer, got, LEN + REC_MAX));
+	free(data);
+	free(got);
+}
+
+/* Who writes to the buffer meanwhile spoils what he sends, not the records. */
+TEST_F(ktls, scribbled_on_while_sent)
+{
+	struct scribble s = { .buf = guarded(LEN) };
+	uint8_t *got = malloc(LEN);
+	pthread_t thread;
+	int i;
+
+	ASSERT_EQ(0, pthread_create(&thread, NULL, scribble, &s));
+	for (i = 0; i < 20; i++) {
+		ASSERT_EQ(LEN, send(self->fd, s.buf, LEN, 0));
+		ASSERT_EQ(LEN / REC_MAX, peer_recv_all(&self->peer, got, LEN));
+	}
+	s.end = true;
+	pthread_join(thread, NULL);
+	talk_expect(self->fd, &self->peer);
+	free(got);
 }
