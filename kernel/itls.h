@@ -475,8 +475,7 @@ bool itls_open_is_full(const struct itls_open *open);
 int itls_open_copy(struct sock *sk, struct itls_open *open,
 		   struct iov_iter *from);
 int itls_open_splice(struct itls_open *open, struct iov_iter *from);
-bool itls_open_pin(struct itls_open *open, struct iov_iter *from);
-void itls_open_unpin(struct itls_open *open);
+bool itls_open_borrow(struct itls_open *open, struct iov_iter *from);
 void itls_open_map(struct sock *sk, struct itls_open *open, bool is_13,
 		   u8 *inner_type, struct scatterlist *sg);
 

@@ -15,9 +15,6 @@
  */
 #define ITLS_GROWN_MIN		SZ_2K
 
-/* Bytes that a cipher encrypts at once: those of AES and its kin. */
-#define ITLS_CIPHER_BLOCK	16
-
 void itls_open_reset(struct itls_open *open)
 {
 	while (open->nr)
@@ -241,23 +238,23 @@ int itls_open_splice(struct itls_open *open, struct iov_iter *from)
 }
 
 /*
- * The whole record, up to its limit, in the caller's own memory, which stays
- * pinned until itls_open_unpin(): for one that is sealed meanwhile.  False, and
- * nothing is pinned: it is not in one piece there, or cannot be had.
+ * The whole record, up to its limit, where it lies in the caller's own memory:
+ * for one that is sealed within the call, since the caller may write to it
+ * afterwards.  False, and nothing is referenced: it is not in one piece there,
+ * or cannot be had.
  *
- * Its pages and those of the ciphertext end at different places.  At the
- * addresses that allocators give, no block of the cipher lies across an end.
+ * References are enough to read for so short a time.  Pinning would copy the
+ * pages that processes share since a fork.
  */
-bool itls_open_pin(struct itls_open *open, struct iov_iter *from)
+bool itls_open_borrow(struct itls_open *open, struct iov_iter *from)
 {
-	struct page *pages[ITLS_PLAIN_MAX / PAGE_SIZE + 2], **p = pages;
+	struct page *pages[ITLS_PLAIN_MAX / PAGE_SIZE + 2];
 	size_t len = open->limit, off;
 	ssize_t left;
 
-	if (!user_backed_iter(from) || iter_iov_len(from) < len ||
-	    !IS_ALIGNED((unsigned long)iter_iov_addr(from), ITLS_CIPHER_BLOCK))
+	if (!user_backed_iter(from) || iov_iter_single_seg_count(from) < len)
 		return false;
-	left = iov_iter_extract_pages(from, &p, len, ARRAY_SIZE(pages), 0, &off);
+	left = iov_iter_get_pages2(from, pages, len, ARRAY_SIZE(pages), &off);
 	for (; left > 0; off = 0) {
 		size_t n = min_t(size_t, left, PAGE_SIZE - off);
 
@@ -269,15 +266,8 @@ bool itls_open_pin(struct itls_open *open, struct iov_iter *from)
 	if (open->len == len)
 		return true;
 	iov_iter_revert(from, open->len);
-	itls_open_unpin(open);
+	itls_open_reset(open);
 	return false;
-}
-
-void itls_open_unpin(struct itls_open *open)
-{
-	while (open->nr)
-		unpin_user_page(open->frags[--open->nr].bv_page);
-	open->len = 0;
 }
 
 /* Are there @len bytes free behind the last one of the open record? */

@@ -290,19 +290,19 @@ static int tx_direct(struct sock *sk, struct itls_ctx *ctx, struct msghdr *msg,
 {
 	const struct itls_open *open = &ctx->tx->open;
 	size_t len = min_t(size_t, open->limit, msg_data_left(msg));
-	struct itls_open pinned;
+	struct itls_open lent;
 
 	if (len < ITLS_BLOCK_MIN || msg->msg_flags & MSG_SPLICE_PAGES ||
 	    (len < open->limit && msg->msg_flags & MSG_MORE) ||
 	    itls_cipher_reads_twice(&ctx->tx->cipher))
 		return 0;
-	pinned.nr = 0;
-	pinned.len = 0;
-	itls_open_begin(&pinned, open->type, len, open->prefix_len);
-	if (!itls_open_pin(&pinned, &msg->msg_iter))
+	lent.nr = 0;
+	lent.len = 0;
+	itls_open_begin(&lent, open->type, len, open->prefix_len);
+	if (!itls_open_borrow(&lent, &msg->msg_iter))
 		return 0;
-	*err = tx_seal_record(sk, ctx, &pinned);
-	itls_open_unpin(&pinned);
+	*err = tx_seal_record(sk, ctx, &lent);
+	itls_open_reset(&lent);
 	if (!*err)
 		return len;
 	iov_iter_revert(&msg->msg_iter, len);

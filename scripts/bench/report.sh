@@ -113,9 +113,11 @@ report_handshakes() {
 }
 
 report_targets() {
-	jq -r '["kernel", "", "target", "wanted", "measured", "met"],
+	jq -r "$report_cells"'
+		["kernel", "", "target", "wanted", "measured", "at most", "met"],
 		(.targets // [] | .[] | [.kernel, .id, .what, (if .at_most then "<= " else ">= " end) +
-		 (.want | tostring), (.measured * 100 | round / 100), if .met then "yes" else "NO" end]) |
+		 (.want | tostring), (.measured * 100 | round / 100), (.most | n(2)),
+		 if .met then "yes" else "NO" end]) |
 		@tsv' "$1" | report_columns 3
 }
 

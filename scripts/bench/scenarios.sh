@@ -22,8 +22,8 @@ scenarios_targets() {
 		scenario "tx/send/$size/cork" "--op send --size $size --cork"
 	done
 	scenario rx/recv/256K "--rx --op recv --size 256K $wire"
-	scenario rx/splice/null "--rx --op splice --size 256K $wire"
-	scenario rx/splice/file "--rx --op splice --size 256K $wire --to @/to"
+	scenario rx/splice/null "--rx --op splice --size 256K $wire --variants plain,tls,itls,aead"
+	scenario rx/splice/file "--rx --op splice --size 256K $wire --to @/to --variants plain,tls,itls,aead"
 	scenario idle/fresh "--op idle --conns 10000 --rounds 3 $wire"
 	scenario idle/used "--op idle --conns 10000 --rounds 3 --used $wire"
 	scenario crowd/sendfile "--op sendfile --size 64K --burst 64K --conns 64,10000 $file"

@@ -21,6 +21,14 @@ TEST_F(autonomous, key_is_changed_after_each_record)
 	expect_rhythm(self, 100, 30, 1);
 }
 
+/* Each send is a record that goes out straight from where it is. */
+TEST_F(autonomous, key_is_changed_between_long_records)
+{
+	self->rekey_records = 2;
+	autonomous_begin(self);
+	expect_rhythm(self, 16384, 6, 2);
+}
+
 /* The third record of 400 would exceed 1000 bytes. */
 TEST_F(autonomous, key_is_changed_after_bytes)
 {

@@ -13,6 +13,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
+#include <sys/uio.h>
 
 /* More than a few records, less than a socket takes without a reader. */
 #define MUCH	50000
@@ -292,6 +293,41 @@ TEST_F_TIMEOUT(inject, send_much_without_waiting, 60)
 TEST_F_TIMEOUT(inject, send_more, 60)
 {
 	send_case(self, "send 20000, MSG_MORE", 20000, MSG_MORE);
+}
+
+/* In pieces, so it has to be put together before it is encrypted. */
+TEST_F_TIMEOUT(inject, send_pieces, 60)
+{
+	struct iovec iov[10];
+	ssize_t ret;
+	int i;
+
+	INJECT_WALK(w, "writev 10 of 5000") {
+		open_keyed(self);
+		for (i = 0; i < 10; i++)
+			iov[i] = (struct iovec){ self->data + i * 5000, 5000 };
+		INJECT(&w, ret = writev(self->fd, iov, 10));
+		if (inject_failed(&w, ret, EAGAIN))
+			ret = 0;
+		expect_stream(self, ret);
+		close_both(self);
+	}
+}
+
+/* A failure after two records leaves the third where it was. */
+TEST_F_TIMEOUT(inject, send_long_pieces, 60)
+{
+	struct iovec iov[2] = { { self->data, 20000 }, { self->data + 20000, 30000 } };
+	ssize_t ret;
+
+	INJECT_WALK(w, "writev 20000 and 30000") {
+		open_keyed(self);
+		INJECT(&w, ret = writev(self->fd, iov, 2));
+		if (inject_failed(&w, ret, EAGAIN))
+			ret = 0;
+		expect_stream(self, ret);
+		close_both(self);
+	}
 }
 
 TEST_F_TIMEOUT(inject, send_control, 60)
