@@ -10,6 +10,7 @@
 
 /* More than a call makes allocations: each round takes a connection that is idle. */
 #define SPARE 40
+#define LONG 20000
 
 /* A test that ended badly leaves no failing machine to the next. */
 void test_after_each(void)
@@ -91,6 +92,29 @@ TEST_F_TIMEOUT(idle, send, 90)
 		ASSERT_MEMEQ("four", got, 4);
 		talk_expect(fd, peer);
 	}
+}
+
+/* A call that waits for memory tries again with the same bytes. */
+TEST_F_TIMEOUT(idle, send_long, 90)
+{
+	uint8_t *data = alloc_pattern(LONG, 0), *got = malloc(LONG);
+	struct peer *peer;
+	ssize_t ret;
+	int fd;
+
+	stat_wait_inactive();
+	INJECT_WALK(w, "send 20000, idle") {
+		peer = take(self, &fd);
+		INJECT(&w, ret = send(fd, data, LONG, MSG_NOSIGNAL));
+		if (inject_failed(&w, ret))
+			ret = 0;
+		sock_send_all(fd, data + ret, LONG - ret);
+		peer_recv_all(peer, got, LONG);
+		ASSERT_MEMEQ(data, got, LONG);
+		talk_expect(fd, peer);
+	}
+	free(data);
+	free(got);
 }
 
 TEST_F_TIMEOUT(idle, recv, 90)
