@@ -243,8 +243,8 @@ int itls_open_splice(struct itls_open *open, struct iov_iter *from)
  * afterwards.  False, and nothing is referenced: it is not in one piece there,
  * or cannot be had.
  *
- * References are enough to read for so short a time.  Pinning would copy the
- * pages that processes share since a fork.
+ * References are enough to read for so short a time, as for vmsplice(2), and
+ * who shares pages since a fork goes on sharing them: pinning would copy them.
  */
 bool itls_open_borrow(struct itls_open *open, struct iov_iter *from)
 {

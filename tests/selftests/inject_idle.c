@@ -97,7 +97,7 @@ TEST_F_TIMEOUT(idle, send, 90)
 /* A call that waits for memory tries again with the same bytes. */
 TEST_F_TIMEOUT(idle, send_long, 90)
 {
-	uint8_t *data = alloc_pattern(LONG, 0), *got = malloc(LONG);
+	uint8_t *data = alloc_pattern(LONG + 1, 0), *got = malloc(LONG);
 	struct peer *peer;
 	ssize_t ret;
 	int fd;
@@ -105,12 +105,12 @@ TEST_F_TIMEOUT(idle, send_long, 90)
 	stat_wait_inactive();
 	INJECT_WALK(w, "send 20000, idle") {
 		peer = take(self, &fd);
-		INJECT(&w, ret = send(fd, data, LONG, MSG_NOSIGNAL));
+		INJECT(&w, ret = send(fd, data + 1, LONG, MSG_NOSIGNAL));
 		if (inject_failed(&w, ret))
 			ret = 0;
-		sock_send_all(fd, data + ret, LONG - ret);
+		sock_send_all(fd, data + 1 + ret, LONG - ret);
 		peer_recv_all(peer, got, LONG);
-		ASSERT_MEMEQ(data, got, LONG);
+		ASSERT_MEMEQ(data + 1, got, LONG);
 		talk_expect(fd, peer);
 	}
 	free(data);

@@ -261,18 +261,24 @@ static void expect_stream(struct inject_data *self, size_t accepted)
 }
 
 /* EAGAIN: of a call that does not wait for memory. */
-static void send_case(struct inject_data *self, const char *what, size_t len, int flags)
+static void send_from(struct inject_data *self, const char *what, const uint8_t *from,
+		      size_t len, int flags)
 {
 	ssize_t ret;
 
 	INJECT_WALK(w, what) {
 		open_keyed(self);
-		INJECT(&w, ret = send(self->fd, self->data, len, flags | MSG_NOSIGNAL));
+		INJECT(&w, ret = send(self->fd, from, len, flags | MSG_NOSIGNAL));
 		if (inject_failed(&w, ret, EAGAIN))
 			ret = 0;
 		expect_stream(self, ret);
 		close_both(self);
 	}
+}
+
+static void send_case(struct inject_data *self, const char *what, size_t len, int flags)
+{
+	send_from(self, what, self->data, len, flags);
 }
 
 TEST_F_TIMEOUT(inject, send_little, 60)
@@ -283,6 +289,16 @@ TEST_F_TIMEOUT(inject, send_little, 60)
 TEST_F_TIMEOUT(inject, send_much, 60)
 {
 	send_case(self, "send 50000", MUCH, 0);
+}
+
+/* Where the crypto API needs memory for each page that ends. */
+TEST_F_TIMEOUT(inject, send_much_from_odd_start, 60)
+{
+	uint8_t *room = malloc(MUCH + 1);
+
+	memcpy(room + 1, self->data, MUCH);
+	send_from(self, "send 50000, odd", room + 1, MUCH, 0);
+	free(room);
 }
 
 TEST_F_TIMEOUT(inject, send_much_without_waiting, 60)

@@ -144,11 +144,16 @@ static void *send_sizes(void *arg)
 	size_t i;
 
 	for (i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
-		uint8_t *data = alloc_pattern(sizes[i], i);
+		uint8_t *data = alloc_pattern(sizes[i], i), *room = malloc(sizes[i] + 3);
+		/* Long ones from 1, 2, 3 and 0 bytes behind where allocators put them. */
+		uint8_t *start = room + i % 4;
 
-		sock_send_all(flow->fd, data, sizes[i]);
+		ASSERT_TRUE(room);
+		memcpy(start, data, sizes[i]);
+		sock_send_all(flow->fd, start, sizes[i]);
 		ASSERT_EQ(2, send_typed(flow->fd, "cc", 2, 99, 0));
 		free(data);
+		free(room);
 	}
 	return NULL;
 }
