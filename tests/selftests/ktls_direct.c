@@ -495,11 +495,14 @@ static long private_kb(const void *map)
 /* Processes that share memory since a fork go on sharing what they send. */
 TEST_F(ktls, sent_pages_stay_shared)
 {
-	uint8_t *map = mmap(NULL, LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *map = mmap(NULL, LEN + 2 * GUARD, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int status;
 	pid_t pid;
 
 	ASSERT_NE(MAP_FAILED, (void *)map);
+	/* What lies beside it does not become part of the mapping. */
+	map += GUARD;
+	ASSERT_EQ(0, mprotect(map, LEN, PROT_READ | PROT_WRITE));
 	memset(map, MARK, LEN);
 	EXPECT_EQ(LEN / 1024, private_kb(map));
 	pid = fork();
