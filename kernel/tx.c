@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Sending: plaintext is gathered into the open record (open.c), encrypted into
- * pages (sealed.c), and those go to TCP by reference (push.c).
+ * Sending: plaintext is gathered into the open record (open.c), or a long one
+ * stays where the caller has it, encrypted into pages (sealed.c), and those go
+ * to TCP by reference (push.c).
  *
  * Process context under the socket lock.
  */
