@@ -16,7 +16,7 @@ help:
 	@echo 'module      itls.ko for the running kernel, or for KDIR=FOLDER'
 	@echo 'userspace   itlsd, itlsctl and libitls, into $$(O)/bin (O=$(O))'
 	@echo 'tests       unit tests and the TAP suite, into $$(O)/unit and $$(O)/selftests'
-	@echo 'bench       the load tool of scripts/bench, into $$(O)/bench/bin'
+	@echo 'bench       the load tools of scripts/bench, into $$(O)/bench/bin'
 	@echo 'install     all of it (DESTDIR=, PREFIX=$(PREFIX))'
 	@echo 'check       style, static checks, layering: scripts/check.sh'
 	@echo 'test        everything, in virtual machines too: scripts/test'
@@ -39,6 +39,7 @@ selftests:
 
 bench:
 	$(MAKE) -C scripts/bench/load O=$(out)/bench/bin
+	$(MAKE) -C scripts/bench/shake O=$(out)/bench/bin
 
 tests: unit selftests
 
