@@ -17,6 +17,8 @@
  *
  * Process context.
  */
+#include <linux/bitmap.h>
+#include <linux/highmem.h>
 #include <linux/mm.h>
 #include <linux/percpu.h>
 #include <linux/shrinker.h>
@@ -24,12 +26,19 @@
 
 #include "itls.h"
 
-/* For each processor: what its cache may hold, and what may be under way at once. */
+/*
+ * For each processor: what its cache may hold, and what may be under way at once, of
+ * which the rings together keep no more than such a part of the machine's memory.
+ */
 #define ITLS_RING_MIN		(SZ_2M / ITLS_BLOCK_SIZE)
-#define ITLS_RING_MAX		(SZ_8M / ITLS_BLOCK_SIZE)
+#define ITLS_RING_MAX		(SZ_128M / ITLS_BLOCK_SIZE)
+#define ITLS_RINGS_SHARE	32
 #define ITLS_RING_IDLE		(5 * HZ)
 /* Of so many blocks one is late in any case, where peers are slow. */
 #define ITLS_RING_LATE		64
+/* Beyond what one peer has under way more have to be: it costs the cache. */
+#define ITLS_RING_LARGE		(SZ_8M / ITLS_BLOCK_SIZE)
+#define ITLS_RING_LARGE_LATE	8
 
 struct block_ring {
 	spinlock_t lock;	/* all below; never held over an allocation */
@@ -38,11 +47,12 @@ struct block_ring {
 	unsigned int next;
 	unsigned int size;	/* entries that are in use */
 	unsigned int nr;	/* those that hold a block */
-	struct page *blocks[ITLS_RING_MAX];
-	DECLARE_BITMAP(again, ITLS_RING_MAX);	/* blocks in their second lap */
+	struct page **blocks;	/* ring_max of them */
+	unsigned long *again;	/* which of them are in their second lap */
 };
 
 static struct block_ring __percpu *rings;
+static unsigned int ring_max __ro_after_init;
 static struct shrinker *ring_shrinker;
 
 static void age_rings(struct work_struct *work);
@@ -72,6 +82,15 @@ static struct page *ring_take(struct block_ring *ring)
 	return page;
 }
 
+/* Do so many blocks come round too early that the ring should be larger? */
+static bool ring_is_small(const struct block_ring *ring)
+{
+	unsigned int late = ring->size < ITLS_RING_LARGE ? ITLS_RING_LATE :
+							   ITLS_RING_LARGE_LATE;
+
+	return (u64)ring->late * late > ring->given;
+}
+
 /*
  * Makes room for another block.  Returns what leaves the ring for it, if
  * anything does: the one that was there may move to the end instead.
@@ -84,7 +103,8 @@ static struct page *ring_displace(struct block_ring *ring, unsigned int i)
 	if (!page || page_ref_count(page) == 1)
 		return page;
 	ring->late++;
-	if (again || ring->size == ITLS_RING_MAX)
+	if (again || ring->size == ring_max ||
+	    (ring->size >= ITLS_RING_LARGE && !ring_is_small(ring)))
 		return page;
 	__set_bit(ring->size, ring->again);
 	ring->blocks[ring->size++] = page;
@@ -144,40 +164,54 @@ static unsigned int ring_pop(struct block_ring *ring, unsigned int keep,
 	return n;
 }
 
-/* Freeing may take long (init_on_free), so the lock is not held over it. */
-static unsigned int ring_cut(struct block_ring *ring, unsigned int keep)
+/*
+ * Takes some blocks out, from the end, and returns how many.  Freeing may take long
+ * (init_on_free), so the lock is not held over it.  Those still under way are free later.
+ */
+static unsigned int ring_shorten(struct block_ring *ring, unsigned int keep,
+				 unsigned long *freed)
 {
 	struct page *pages[16];
-	unsigned int nr = 0, n, i;
+	unsigned int n = ring_pop(ring, keep, pages, ARRAY_SIZE(pages)), i;
+
+	for (i = 0; i < n; i++) {
+		*freed += page_ref_count(pages[i]) == 1;
+		put_page(pages[i]);
+	}
+	return n;
+}
+
+static void ring_cut(struct block_ring *ring, unsigned int keep)
+{
+	unsigned long freed = 0;
+	unsigned int nr = 0, n;
 
 	do {
-		n = ring_pop(ring, keep, pages, ARRAY_SIZE(pages));
+		n = ring_shorten(ring, keep, &freed);
 		nr += n;
-		for (i = 0; i < n; i++)
-			put_page(pages[i]);
 		cond_resched();
-	} while (n && nr < ITLS_RING_MAX);
-	return nr;
+	} while (n && nr < ring_max);
 }
 
 /*
- * A ring that nobody uses is emptied; one that seldom has to grow may be too
- * large.  Returns whether it was used.
+ * A ring that nobody uses is emptied; one that seldom has to grow, or does not
+ * come round, may be too large.  Returns whether it was used.
  */
 static bool ring_age(struct block_ring *ring)
 {
-	unsigned int given, late, size;
+	unsigned int given, size;
+	bool small;
 
 	spin_lock(&ring->lock);
 	given = ring->given;
-	late = ring->late;
 	size = ring->size;
+	small = ring_is_small(ring) && given >= size / 2;
 	ring->given = 0;
 	ring->late = 0;
 	spin_unlock(&ring->lock);
 	if (!given)
 		ring_cut(ring, 0);
-	else if (late * ITLS_RING_LATE <= given)
+	else if (!small)
 		ring_cut(ring, max(size / 2, ITLS_RING_MIN));
 	return given;
 }
@@ -193,6 +227,18 @@ static void age_rings(struct work_struct *work)
 		queue_delayed_work(system_dfl_wq, &ring_work, ITLS_RING_IDLE);
 }
 
+/* Bytes in all rings.  Any context. */
+unsigned long itls_block_kept(void)
+{
+	unsigned long nr = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		nr += READ_ONCE(per_cpu_ptr(rings, cpu)->nr);
+	return nr * ITLS_BLOCK_SIZE;
+}
+
+/* Pages: a node that is short of memory has no use for that of others. */
 static unsigned long shrinker_count(struct shrinker *shrinker,
 				    struct shrink_control *sc)
 {
@@ -200,23 +246,30 @@ static unsigned long shrinker_count(struct shrinker *shrinker,
 	int cpu;
 
 	for_each_possible_cpu(cpu)
-		nr += READ_ONCE(per_cpu_ptr(rings, cpu)->nr);
+		if (cpu_to_node(cpu) == sc->nid)
+			nr += READ_ONCE(per_cpu_ptr(rings, cpu)->nr);
 	return nr << ITLS_BLOCK_ORDER;
 }
 
+/* As much as is asked for: who refills a ring pays for each block. */
 static unsigned long shrinker_scan(struct shrinker *shrinker,
 				   struct shrink_control *sc)
 {
-	unsigned long freed = 0;
+	unsigned long nr = 0, freed = 0;
 	int cpu;
 
-	for_each_possible_cpu(cpu) {
-		if (freed >= sc->nr_to_scan)
-			break;
-		freed += (unsigned long)ring_cut(per_cpu_ptr(rings, cpu), 0) <<
-			 ITLS_BLOCK_ORDER;
+	for_each_cpu_wrap(cpu, cpu_possible_mask, raw_smp_processor_id()) {
+		bool more = cpu_to_node(cpu) == sc->nid;
+
+		while (more && nr < sc->nr_to_scan >> ITLS_BLOCK_ORDER) {
+			unsigned int n = ring_shorten(per_cpu_ptr(rings, cpu), 0, &freed);
+
+			nr += n;
+			more = n;
+		}
 	}
-	return freed ?: SHRINK_STOP;
+	sc->nr_scanned = nr << ITLS_BLOCK_ORDER;
+	return nr ? freed << ITLS_BLOCK_ORDER : SHRINK_STOP;
 }
 
 /**
@@ -243,20 +296,52 @@ struct page *itls_block_get(gfp_t gfp)
 	return page;
 }
 
-int itls_block_init(void)
+static void rings_free(void)
 {
 	int cpu;
 
+	for_each_possible_cpu(cpu) {
+		kvfree(per_cpu_ptr(rings, cpu)->blocks);
+		bitmap_free(per_cpu_ptr(rings, cpu)->again);
+	}
+	free_percpu(rings);
+}
+
+static int ring_init(struct block_ring *ring, int node)
+{
+	spin_lock_init(&ring->lock);
+	ring->size = ITLS_RING_MIN;
+	ring->blocks = kvcalloc_node(ring_max, sizeof(*ring->blocks), GFP_KERNEL, node);
+	ring->again = bitmap_zalloc_node(ring_max, GFP_KERNEL, node);
+	return ring->blocks && ring->again ? 0 : -ENOMEM;
+}
+
+static int rings_alloc(void)
+{
+	unsigned long share = (totalram_pages() - totalhigh_pages()) / ITLS_RINGS_SHARE /
+			      num_present_cpus();
+	int cpu, err = 0;
+
+	ring_max = clamp(share >> ITLS_BLOCK_ORDER, ITLS_RING_MIN, ITLS_RING_MAX);
 	rings = alloc_percpu(struct block_ring);
 	if (!rings)
 		return -ENOMEM;
-	for_each_possible_cpu(cpu) {
-		spin_lock_init(&per_cpu_ptr(rings, cpu)->lock);
-		per_cpu_ptr(rings, cpu)->size = ITLS_RING_MIN;
-	}
-	ring_shrinker = shrinker_alloc(0, "itls-block");
+	for_each_possible_cpu(cpu)
+		err = err ?: ring_init(per_cpu_ptr(rings, cpu), cpu_to_node(cpu));
+	if (err)
+		rings_free();
+	return err;
+}
+
+int itls_block_init(void)
+{
+	int err = rings_alloc();
+
+	if (err)
+		return err;
+	ring_shrinker = shrinker_alloc(SHRINKER_NUMA_AWARE, "itls-block");
 	if (!ring_shrinker) {
-		free_percpu(rings);
+		rings_free();
 		return -ENOMEM;
 	}
 	ring_shrinker->count_objects = shrinker_count;
@@ -274,5 +359,5 @@ void itls_block_exit(void)
 	cancel_delayed_work_sync(&ring_work);
 	for_each_possible_cpu(cpu)
 		ring_cut(per_cpu_ptr(rings, cpu), 0);
-	free_percpu(rings);
+	rings_free();
 }

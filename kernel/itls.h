@@ -17,7 +17,7 @@
  *	cipher  mark  sizing
  *	record
  *
- * stats is a leaf that every file may use.
+ * stats, and block below it, are leaves that every file may use.
  *
  * Locks.  The socket lock (lock_sock in process context, the spinlock half
  * of it in softirq) protects both directions, the callbacks and the state,
@@ -129,6 +129,7 @@ void itls_cipher_exit(void);
 #define ITLS_BLOCK_MIN		SZ_8K
 
 struct page *itls_block_get(gfp_t gfp);
+unsigned long itls_block_kept(void);
 int itls_block_init(void);
 void itls_block_exit(void);
 

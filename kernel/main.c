@@ -18,12 +18,12 @@ static const struct {
 	void (*exit)(void);
 } parts[] = {
 	{ NULL, itls_cipher_exit },
+	{ itls_block_init, itls_block_exit },
 	{ itls_ctx_init, itls_ctx_exit },
 	{ itls_tx_init, itls_tx_exit },
 	{ itls_rx_init, itls_rx_exit },
 	{ itls_stats_init, itls_stats_exit },
 	{ itls_idle_init, itls_idle_exit },
-	{ itls_block_init, itls_block_exit },
 	{ itls_netlink_init, itls_netlink_exit },
 	{ itls_ulp_init, itls_ulp_exit },
 	{ itls_alias_init, itls_alias_exit },

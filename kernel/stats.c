@@ -87,6 +87,7 @@ static int stat_show(struct seq_file *seq, void *v)
 	seq_printf(seq, "CurrAgents\t%u\n", READ_ONCE(in->nr_agents));
 	seq_printf(seq, "CurrPending\t%u\n", READ_ONCE(in->pending));
 	seq_printf(seq, "CurrSessions\t%lu\n", count_sessions(in));
+	seq_printf(seq, "CurrKeptBytes\t%lu\n", itls_block_kept());
 	for (i = 0; i < __ITLS_STAT_MAX; i++)
 		seq_printf(seq, "%s\t%ld\n", stat_names[i], stat_sum(in, i));
 	return 0;

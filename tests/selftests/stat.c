@@ -12,6 +12,8 @@
 #define PARAM_DIR "/sys/module/itls/parameters/"
 /* After which a connection without traffic is inactive, at the latest: itls(7). */
 #define INACTIVE_MS 8000
+/* After which a processor keeps no memory that was not needed. */
+#define KEPT_MS 10000
 
 /* False: there is no such line. */
 static bool stat_read(const char *name, long *value)
@@ -62,6 +64,11 @@ void stat_wait(const char *name, long value)
 void stat_wait_inactive(void)
 {
 	wait_for("CurrActive", 0, INACTIVE_MS + test_wait_ms());
+}
+
+void stat_wait_kept(void)
+{
+	wait_for("CurrKeptBytes", 0, KEPT_MS + test_wait_ms());
 }
 
 void stat_wait_idle(void)

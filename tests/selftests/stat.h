@@ -13,6 +13,8 @@ long stat_get(const char *name);
 void stat_wait(const char *name, long value);
 /* Waits until no connection is active any more, which takes some seconds. */
 void stat_wait_inactive(void);
+/* Waits until no processor keeps memory for records any more, likewise. */
+void stat_wait_kept(void);
 /* No request, session or key is left. */
 void stat_wait_idle(void);
 
