@@ -16,8 +16,8 @@
  *	ctx  idle
  *	cipher  mark  sizing
  *	record
- *
- * stats, and block below it, are leaves that every file may use.
+ *	stats
+ *	block
  *
  * Locks.  The socket lock (lock_sock in process context, the spinlock half
  * of it in softirq) protects both directions, the callbacks and the state,

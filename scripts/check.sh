@@ -101,9 +101,11 @@ tx rx control message update
 direct
 frame secret open sealed push
 ctx idle
-cipher mark block sizing
-record'
-leaves='stats trace'
+cipher mark sizing
+record
+stats
+block'
+leaves=trace
 
 layer_of() { awk -v name="$1" '{ for (i = 1; i <= NF; i++) if ($i == name) print NR }' <<<"$layers"; }
 

@@ -11,7 +11,7 @@
 #include <sched.h>
 #include <sys/sendfile.h>
 
-#define MIB		(1L << 20)
+#define MIB		(1024 * 1024L)
 /* More than the first rings held, less than a small machine's share. */
 #define UNDER_WAY	(24 * MIB)
 #define AT_LEAST	(9 * MIB)
