@@ -22,6 +22,7 @@
 #include <linux/mm.h>
 #include <linux/percpu.h>
 #include <linux/shrinker.h>
+#include <linux/swap.h>
 #include <linux/workqueue.h>
 
 #include "itls.h"
@@ -238,7 +239,15 @@ unsigned long itls_block_kept(void)
 	return nr * ITLS_BLOCK_SIZE;
 }
 
-/* Pages: a node that is short of memory has no use for that of others. */
+/* A node that is short of memory has no use for that of others. */
+static bool ring_is_near(int cpu, int nid)
+{
+	int node = cpu_to_mem(cpu);
+
+	return node == nid || node == NUMA_NO_NODE;
+}
+
+/* Pages. */
 static unsigned long shrinker_count(struct shrinker *shrinker,
 				    struct shrink_control *sc)
 {
@@ -246,7 +255,7 @@ static unsigned long shrinker_count(struct shrinker *shrinker,
 	int cpu;
 
 	for_each_possible_cpu(cpu)
-		if (cpu_to_node(cpu) == sc->nid)
+		if (ring_is_near(cpu, sc->nid))
 			nr += READ_ONCE(per_cpu_ptr(rings, cpu)->nr);
 	return nr << ITLS_BLOCK_ORDER;
 }
@@ -259,15 +268,17 @@ static unsigned long shrinker_scan(struct shrinker *shrinker,
 	int cpu;
 
 	for_each_cpu_wrap(cpu, cpu_possible_mask, raw_smp_processor_id()) {
-		bool more = cpu_to_node(cpu) == sc->nid;
+		struct block_ring *ring = per_cpu_ptr(rings, cpu);
+		bool more = ring_is_near(cpu, sc->nid) && READ_ONCE(ring->nr);
 
 		while (more && nr < sc->nr_to_scan >> ITLS_BLOCK_ORDER) {
-			unsigned int n = ring_shorten(per_cpu_ptr(rings, cpu), 0, &freed);
+			unsigned int n = ring_shorten(ring, 0, &freed);
 
 			nr += n;
 			more = n;
 		}
 	}
+	mm_account_reclaimed_pages(freed << ITLS_BLOCK_ORDER);
 	sc->nr_scanned = nr << ITLS_BLOCK_ORDER;
 	return nr ? freed << ITLS_BLOCK_ORDER : SHRINK_STOP;
 }
