@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Limit: 600 seconds
+# Limit: 900 seconds
 #
 # The load scripts on this kernel: each kind of scenario of scripts/bench, as briefly as can
 # be, with its proofs of what was measured, and tables of it.  Of the figures nothing is
@@ -45,7 +45,7 @@ tap_undo() {
 
 measures() {
 	mkdir -p "$tmp/state"
-	ITLS_STATE=$tmp/state timeout $((500 * ${ITLS_TEST_SCALE:-1})) "$bench/guest" "$ITLS_KERNEL" "$built/bench/bin/load" "$tmp/plan" \
+	ITLS_STATE=$tmp/state timeout $((800 * ${ITLS_TEST_SCALE:-1})) "$bench/guest" "$ITLS_KERNEL" "$built/bench/bin/load" "$tmp/plan" \
 		"$built/bench/module-$ITLS_KERNEL/itls_bench.ko"
 }
 
