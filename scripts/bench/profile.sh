@@ -18,19 +18,16 @@ profile_symbols() {
 		sort -rn
 }
 
-# Real servers have to start first.
+# Servers have to start first, connections to be opened, the round that warms up to end.
 profile_wait() {
-	local end=$((SECONDS + 120)) begun='^1/1 '
-	! grep -q '^server/' "$work/plan" || begun='round 1 of 1$'
-	until grep -q "$begun" "$work/output"; do
+	local end=$((SECONDS + 120))
+	until grep -q 'round 1 of 1$' "$work/output"; do
 		if ! kill -0 "$1" 2>/dev/null || [ $SECONDS -ge $end ]; then
 			cat "$work/output" >&2
 			die "the scenario did not begin"
 		fi
 		sleep 0.2
 	done
-	# connections are opened, and the round that warms up
-	sleep 2
 }
 
 profile_perf() {

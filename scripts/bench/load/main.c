@@ -285,6 +285,9 @@ static void rounds(const struct options *o)
 	if (warm.time_ms > WARM_MS)
 		warm.time_ms = WARM_MS;
 	for (round = o->op == OP_IDLE; round <= o->rounds; round++) {
+		/* Who profiles waits for this. */
+		if (round)
+			fprintf(stderr, "load: %s: round %d of %d\n", o->name, round, o->rounds);
 		for (i = 0; i < o->nr_variants; i++) {
 			enum variant v = o->variants[(i + round) % o->nr_variants];
 
