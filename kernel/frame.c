@@ -13,8 +13,13 @@
 
 #include "itls.h"
 
-/* Pieces of ciphertext decrypted where they lie; a record in more is copied. */
-#define ITLS_RX_FRAGS		30
+/*
+ * Ciphertext in pieces shorter than this on average is put together first: the
+ * crypto API begins anew with each, and where one ends within a block of the
+ * cipher it allocates memory.  Network cards deliver packets, so 1448 bytes.
+ */
+#define ITLS_PIECE_MIN		SZ_2K
+#define ITLS_PIECES_MAX		(1 + ITLS_PLAIN_MAX / ITLS_PIECE_MIN)
 /* Pieces of a plaintext skb: its head and at most 16 KiB in pages. */
 #define ITLS_PLAIN_FRAGS	6
 #define ITLS_PLAIN_ORDER	2
@@ -251,26 +256,36 @@ static int frame_unpad(struct sk_buff *skb, u8 *type)
 	return -ENOMSG;
 }
 
-/* Lists the ciphertext after the prefix in @src, whose first entry is free. */
+/* Lists the ciphertext after the prefix in @src; -EMSGSIZE: not where it lies. */
 static int frame_map(struct sock *sk, struct itls_rx *rx, const struct itls_frame *f,
 		     struct scatterlist *src)
 {
 	u32 prefix_len = itls_record_prefix_len(&rx->cipher.record);
 	u32 len = f->total - prefix_len;
-	int err;
+	u32 room = 1 + (len - ITLS_TAG_LEN) / ITLS_PIECE_MIN;
 
-	sg_init_table(src, ITLS_RX_FRAGS + 1);
-	if (!rx->stash_len) {
-		err = queue_map(sk, prefix_len, len, src + 1, ITLS_RX_FRAGS);
-		if (err != -EMSGSIZE)
-			return err;
-	}
-	err = itls_frame_stash(sk, rx, f);
-	if (err)
-		return err;
+	if (rx->stash_len)
+		return -EMSGSIZE;
+	room = min_t(u32, room, ITLS_PIECES_MAX);
+	sg_init_table(src, room + 1);
+	return queue_map(sk, prefix_len, len, src + 1, room);
+}
+
+/*
+ * Copies it to @scratch, from as far into a page as the plaintext is in its own:
+ * both come to an end together, wherever the crypto API goes page by page.
+ */
+static int frame_gather(struct sock *sk, struct itls_rx *rx,
+			const struct itls_frame *f, u8 *scratch,
+			struct scatterlist *src, const struct scatterlist *dst)
+{
+	u32 prefix_len = itls_record_prefix_len(&rx->cipher.record);
+	u32 len = f->total - prefix_len;
+
+	scratch += offset_in_page(dst[1].offset);
 	sg_init_table(src, 2);
-	sg_set_buf(&src[1], rx->stash + prefix_len, len);
-	return 0;
+	sg_set_buf(&src[1], scratch, len);
+	return frame_bytes(sk, rx, prefix_len, scratch, len);
 }
 
 /* The record is used up, whether it was authentic or not. */
@@ -310,17 +325,25 @@ int itls_frame_decrypt(struct sock *sk, struct itls_ctx *ctx,
 		       const struct itls_frame *f, struct scatterlist *dst)
 {
 	struct itls_rx *rx = ctx->rx;
-	struct scatterlist src[ITLS_RX_FRAGS + 1];
+	struct scatterlist src[ITLS_PIECES_MAX + 1];
 	u8 nonce[ITLS_EXPLICIT_MAX];
+	u8 *scratch = NULL;
 	int err;
 
-	err = itls_idle_wake(ctx, &rx->cipher) ?: frame_map(sk, rx, f, src) ?:
+	err = itls_idle_wake(ctx, &rx->cipher) ?:
 	      frame_bytes(sk, rx, ITLS_HEADER_LEN, nonce,
-			  rx->cipher.record.explicit_len);
-	if (err)
-		return err;
-	return itls_cipher_open(&rx->cipher, f->type, nonce, src, dst,
-				f->body_len);
+			  rx->cipher.record.explicit_len) ?:
+	      frame_map(sk, rx, f, src);
+	if (err == -EMSGSIZE) {
+		scratch = itls_scratch_get();
+		err = scratch ? frame_gather(sk, rx, f, scratch, src, dst) : -ENOMEM;
+	}
+	if (!err)
+		err = itls_cipher_open(&rx->cipher, f->type, nonce, src, dst,
+				       f->body_len);
+	if (scratch)
+		itls_scratch_put(scratch);
+	return err;
 }
 
 /* Decrypts the whole record @f; NULL in *@skbp unless it is for the reader. */

@@ -133,6 +133,15 @@ unsigned long itls_block_kept(void);
 int itls_block_init(void);
 void itls_block_exit(void);
 
+/* ---- scratch.c: memory for the time of a call -------------------------- */
+
+/* The longest record, from anywhere in a page. */
+#define ITLS_SCRATCH_SIZE	(ITLS_PLAIN_MAX + 1 + ITLS_TAG_LEN + PAGE_SIZE)
+
+u8 *itls_scratch_get(void);
+void itls_scratch_put(u8 *scratch);
+void itls_scratch_exit(void);
+
 /* ---- secret.c: traffic secrets ----------------------------------------- */
 
 /* Of one direction; len 0: none, as in TLS 1.2 and under the kTLS ABI. */

@@ -19,6 +19,7 @@ static const struct {
 } parts[] = {
 	{ NULL, itls_cipher_exit },
 	{ itls_block_init, itls_block_exit },
+	{ NULL, itls_scratch_exit },
 	{ itls_ctx_init, itls_ctx_exit },
 	{ itls_tx_init, itls_tx_exit },
 	{ itls_rx_init, itls_rx_exit },

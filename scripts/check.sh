@@ -104,7 +104,7 @@ ctx idle
 cipher mark sizing
 record
 stats
-block'
+block scratch'
 leaves=trace
 
 layer_of() { awk -v name="$1" '{ for (i = 1; i <= NF; i++) if ($i == name) print NR }' <<<"$layers"; }

@@ -8,6 +8,8 @@
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
 
 /* Each place where one record can be cut in two. */
 TEST_F_TIMEOUT(ktls, split_at_every_byte, 60)
@@ -353,5 +355,68 @@ TEST_F_TIMEOUT(ktls, low_water_mark_of_a_record_in_pieces, 60)
 	EXPECT_EQ(POLLIN, sock_poll(self->fd, POLLIN, test_wait_ms()));
 	expect_data(self, data, REC_MAX);
 	free(data);
+	free(rec);
+}
+
+/* The longest record as packets of any length bring it, to where the reader wants it. */
+static void in_packets(struct ktls_data *self, const uint8_t *data, size_t packet, size_t at)
+{
+	uint8_t *rec = malloc(REC_SPACE), *got = aligned_alloc(4096, 2 * REC_MAX);
+	size_t len, off, n;
+
+	ASSERT_TRUE(rec && got);
+	len = peer_seal(&self->peer.tx, REC_DATA, data, REC_MAX, 0, rec);
+	for (off = 0; off < len; off += n) {
+		n = len - off < packet ? len - off : packet;
+		peer_send_raw(&self->peer, rec + off, n);
+		arrived(self);
+	}
+	/* A record that is longer than the first read goes elsewhere first. */
+	if (at % 2)
+		sock_recv_all(self->fd, got + at, 100);
+	n = at % 2 ? 100 : 0;
+	sock_recv_all(self->fd, got + at + n, REC_MAX - n);
+	EXPECT_MEMEQ(data, got + at, REC_MAX);
+	free(rec);
+	free(got);
+}
+
+TEST_F_TIMEOUT(ktls, longest_in_packets, 60)
+{
+	static const size_t packets[] = { 67, 536, 1448, 2047, 2048, 2049, 4095, 8960, 16389 };
+	static const size_t at[] = { 0, 16, 1, 100, 4090, 4095 };
+	uint8_t *data = alloc_pattern(REC_MAX, 3);
+	size_t i, k;
+
+	sock_set_int(self->fd, SOL_SOCKET, SO_RCVBUF, 1 << 20);
+	for (i = 0; i < sizeof(packets) / sizeof(*packets); i++)
+		for (k = 0; k < sizeof(at) / sizeof(*at); k++)
+			in_packets(self, data, packets[i], at[k]);
+	free(data);
+}
+
+/* Pages that their sender can still write to: records of all lengths out of a file. */
+TEST_F(ktls, sent_from_a_file)
+{
+	static const size_t sizes[] = { 1, 100, 1500, 8191, 8192, REC_MAX };
+	size_t n = sizeof(sizes) / sizeof(*sizes), len, i;
+	int file = memfd_create("records", MFD_CLOEXEC);
+	uint8_t *data = alloc_pattern(REC_MAX, 5), *got = malloc(REC_MAX), *rec = malloc(REC_SPACE);
+	size_t total = 0;
+
+	ASSERT_TRUE(file >= 0 && got && rec);
+	for (i = 0; i < n; i++) {
+		len = peer_seal(&self->peer.tx, REC_DATA, data, sizes[i], 0, rec);
+		ASSERT_EQ(len, write(file, rec, len));
+		total += len;
+	}
+	ASSERT_EQ(total, sendfile(self->peer.fd, file, &(off_t){ 0 }, total));
+	for (i = 0; i < n; i++) {
+		sock_recv_all(self->fd, got, sizes[i]);
+		ASSERT_MEMEQ(data, got, sizes[i]);
+	}
+	close(file);
+	free(data);
+	free(got);
 	free(rec);
 }

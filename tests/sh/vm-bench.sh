@@ -25,7 +25,7 @@ plan_make() {
 	{
 		for name in tx/sendfile/1M tx/send/16K tx/send/64/cork tx/send/1K/more tx/send/1M/syscall \
 			tx/sendfile/1M/cold tx/splice/1M tx/sendfile/1M/1.2-chacha rx/recv/256K \
-			rx/splice/null rx/splice/file idle/used crowd/sendfile; do
+			rx/splice/null rx/splice/file rx/recv/256K/packets idle/used crowd/sendfile; do
 			scenarios_list all "$name" | grep "^$name " || scenario "$name" --unknown
 		done
 		scenario server/1M "--size 1M --seconds 1 --conns 2 --variants plain,openssl,ktls,itls"

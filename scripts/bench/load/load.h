@@ -37,6 +37,7 @@ struct options {
 	int nr_counts;
 	uint16_t version, cipher;
 	bool more, cork, nagle, cold, used;
+	bool packets;			/* what is received came in packets of 1500 bytes */
 	bool syscalls;			/* real ones, not rows of steps in the module */
 	const char *file;		/* source of sendfile and splice */
 	const char *wire;		/* prefix of recorded streams: see rx.c */

@@ -31,6 +31,7 @@ static const char usage[] =
 	"  --file FILE         what sendfile and splice send\n"
 	"  --cold              drop the file's pages before it is read again\n"
 	"  --wire PREFIX       where recorded streams are kept, for --rx and idle\n"
+	"  --packets           with --rx: as packets of 1500 bytes, not whole pages, bring it\n"
 	"  --to FILE           where splice with --rx ends (default /dev/null)\n"
 	"  --used              idle: after a record each way\n"
 	"  --rounds N          (default 5)\n"
@@ -120,7 +121,7 @@ static uint16_t parse_version(const char *text)
 enum {
 	O_NAME = 1, O_KERNEL, O_VARIANTS, O_OP, O_RX, O_SIZE, O_BURST, O_CONNS, O_TLS, O_CIPHER,
 	O_MORE, O_CORK, O_NAGLE, O_FILE, O_COLD, O_WIRE, O_TO, O_USED, O_ROUNDS, O_TIME, O_SYSCALLS,
-	O_HELP,
+	O_PACKETS, O_HELP,
 };
 
 static const struct option long_options[] = {
@@ -131,7 +132,7 @@ static const struct option long_options[] = {
 	{ "cork", 0, NULL, O_CORK }, { "nagle", 0, NULL, O_NAGLE }, { "file", 1, NULL, O_FILE },
 	{ "cold", 0, NULL, O_COLD }, { "wire", 1, NULL, O_WIRE }, { "to", 1, NULL, O_TO },
 	{ "used", 0, NULL, O_USED }, { "syscalls", 0, NULL, O_SYSCALLS },
-	{ "rounds", 1, NULL, O_ROUNDS },
+	{ "packets", 0, NULL, O_PACKETS }, { "rounds", 1, NULL, O_ROUNDS },
 	{ "time", 1, NULL, O_TIME }, { "help", 0, NULL, O_HELP }, { NULL, 0, NULL, 0 },
 };
 
@@ -158,6 +159,9 @@ static void parse_flag(struct options *o, int c)
 		break;
 	case O_SYSCALLS:
 		o->syscalls = true;
+		break;
+	case O_PACKETS:
+		o->packets = true;
 		break;
 	case O_HELP:
 		fputs(usage, stdout);

@@ -43,6 +43,15 @@ static void wire_copy(struct conn *c, int file, char *piece, size_t room)
 			die("recording a stream: %s", strerror(errno));
 }
 
+static int wire_open_file(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		die("%s: %s", path, strerror(errno));
+	return fd;
+}
+
 static void wire_make(const struct options *o, enum variant v, const char *path)
 {
 	int file = open(path, O_CREAT | O_TRUNC | O_RDWR, 0600);
@@ -65,22 +74,50 @@ static void wire_make(const struct options *o, enum variant v, const char *path)
 	conns_close(c, 1);
 }
 
+static const char *wire_path(const struct options *o, enum variant v, const char *suffix)
+{
+	static char path[4096];
+
+	snprintf(path, sizeof(path), "%s-%s-%x%s", o->wire,
+		 v == PLAIN ? "plain" : cipher_name(o->cipher), v == PLAIN ? 0 : o->version, suffix);
+	return path;
+}
+
 /* Both modules can read what either wrote: in-tree kTLS writes it, if it is there. */
 int wire_open(const struct options *o, enum variant v)
 {
-	char path[4096];
-	int fd;
+	const char *path = wire_path(o, v, "");
 
-	snprintf(path, sizeof(path), "%s-%s-%x", o->wire,
-		 v == PLAIN ? "plain" : cipher_name(o->cipher), v == PLAIN ? 0 : o->version);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0) {
+	if (access(path, F_OK))
 		wire_make(o, v, path);
-		fd = open(path, O_RDONLY | O_CLOEXEC);
+	return wire_open_file(path);
+}
+
+/* Each packet's payload in a slot of its own. */
+static void wire_spread(int wire, const char *path)
+{
+	int file = open(path, O_CREAT | O_TRUNC | O_WRONLY, 0600);
+	off_t from = 0, to = ITLS_BENCH_SLOT_AT;
+	char payload[ITLS_BENCH_SLOT_LEN];
+	ssize_t n;
+
+	while ((n = pread(wire, payload, sizeof(payload), from)) > 0) {
+		if (pwrite(file, payload, n, to) != n)
+			die("%s: %s", path, strerror(errno));
+		from += n;
+		to += ITLS_BENCH_SLOT;
 	}
-	if (fd < 0)
-		die("%s: %s", path, strerror(errno));
-	return fd;
+	close(file);
+}
+
+static int packets_open(const struct options *o, enum variant v, int wire)
+{
+	const char *path = wire_path(o, v, "-packets");
+
+	if (access(path, F_OK))
+		wire_spread(wire, path);
+	close(wire);
+	return wire_open_file(path);
 }
 
 /* ---- reading --------------------------------------------------------------- */
@@ -112,7 +149,7 @@ static void add_visit(const struct player *p, struct conn *c, struct itls_bench_
 	s[0].other = p->wire;
 	s[0].len = left < o->burst ? left : o->burst;
 	s[0].at = (uintptr_t)&c->at;
-	s[0].flags = ITLS_BENCH_PRIVATE;
+	s[0].flags = ITLS_BENCH_PRIVATE | (o->packets ? ITLS_BENCH_PACKETS : 0);
 	s[1].op = o->op == OP_SPLICE ? ITLS_BENCH_SPLICE : ITLS_BENCH_RECV;
 	s[1].fd = c->server;
 	s[1].other = pipe_fd[1];
@@ -202,6 +239,8 @@ void rx_run(const struct options *o, enum variant v, unsigned int nr, struct res
 	prepare(o);
 	p.share = lseek(p.wire, 0, SEEK_END) / records * (records / nr);
 	p.want = (size_t)(records / nr) * RECORD;
+	if (o->packets)
+		p.wire = packets_open(o, v, p.wire);
 	do {
 		pass(&p, v, nr, r);
 	} while (!r->failed && r->wall_ns < o->time_ms * 1000000ULL);

@@ -436,25 +436,40 @@ static void file_wrap(struct itls_bench_step *s, struct file *from, loff_t *at)
 		vfs_fadvise(from, 0, 0, POSIX_FADV_DONTNEED);
 }
 
-/* Returns how many bytes of a file in memory are listed in @bv. */
-static size_t pages_get(struct file *from, loff_t at, size_t len, struct bio_vec *bv, int *nr)
+/* Where in the file byte @at of the stream is, and how many follow in one piece. */
+static loff_t piece_find(loff_t at, bool packets, size_t *len)
 {
-	size_t got = 0;
+	size_t slot = at / ITLS_BENCH_SLOT_LEN, off = at % ITLS_BENCH_SLOT_LEN;
 
-	for (*nr = 0; got < len && *nr < SEND_PAGES; (*nr)++) {
-		size_t off = offset_in_page(at + got), n = min_t(size_t, len - got, PAGE_SIZE - off);
-		struct page *page = find_get_page(from->f_mapping, (at + got) >> PAGE_SHIFT);
+	if (packets) {
+		*len = ITLS_BENCH_SLOT_LEN - off;
+		return slot * ITLS_BENCH_SLOT + ITLS_BENCH_SLOT_AT + off;
+	}
+	*len = PAGE_SIZE - offset_in_page(at);
+	return at;
+}
+
+/* Returns how many bytes of a file in memory are listed in @bv. */
+static size_t pages_get(struct file *from, loff_t at, size_t len, bool packets,
+			struct bio_vec *bv, int *nr)
+{
+	size_t got = 0, n;
+
+	for (*nr = 0; got < len && *nr < SEND_PAGES; (*nr)++, got += n) {
+		loff_t pos = piece_find(at + got, packets, &n);
+		struct page *page = find_get_page(from->f_mapping, pos >> PAGE_SHIFT);
 
 		if (!page)
 			break;
-		bvec_set_page(&bv[*nr], page, n, off);
-		got += n;
+		n = min(n, len - got);
+		bvec_set_page(&bv[*nr], page, n, offset_in_page(pos));
 	}
 	return got;
 }
 
 /* Some of a file in memory, as sendfile() sends it but for the mark that pages are shared. */
-static ssize_t send_private(struct file *from, loff_t *at, struct file *file, size_t len)
+static ssize_t send_private(struct file *from, loff_t *at, struct file *file, size_t len,
+			    bool packets)
 {
 	struct msghdr msg = { .msg_flags = MSG_SPLICE_PAGES | MSG_NO_SHARED_FRAGS |
 					   MSG_DONTWAIT | MSG_NOSIGNAL };
@@ -463,7 +478,7 @@ static ssize_t send_private(struct file *from, loff_t *at, struct file *file, si
 	int i, nr;
 
 	len = min_t(size_t, len, i_size_read(file_inode(from)) - *at);
-	len = pages_get(from, *at, len, bv, &nr);
+	len = pages_get(from, *at, len, packets, bv, &nr);
 	iov_iter_bvec(&msg.msg_iter, ITER_SOURCE, bv, nr, len);
 	n = sock_sendmsg(sock_from_file(file), &msg);
 	for (i = 0; i < nr; i++)
@@ -473,13 +488,14 @@ static ssize_t send_private(struct file *from, loff_t *at, struct file *file, si
 	return n;
 }
 
-static ssize_t send_all_private(struct file *from, loff_t *at, struct file *file, size_t len)
+static ssize_t send_all_private(struct file *from, loff_t *at, struct file *file, size_t len,
+				bool packets)
 {
 	size_t sent = 0;
 	ssize_t n = 0;
 
 	while (sent < len) {
-		n = send_private(from, at, file, len - sent);
+		n = send_private(from, at, file, len - sent, packets);
 		if (n <= 0)
 			break;
 		sent += n;
@@ -501,7 +517,8 @@ static void step_sendfile(struct itls_bench_step *s, struct file *file)
 		goto out;
 	file_wrap(s, from, &at);
 	if (s->flags & ITLS_BENCH_PRIVATE)
-		n = send_all_private(from, &at, file, s->len);
+		n = send_all_private(from, &at, file, s->len,
+				     s->flags & ITLS_BENCH_PACKETS);
 	else
 		n = do_splice_direct(from, &at, file, &opos, s->len, 0);
 	s->calls = 1;

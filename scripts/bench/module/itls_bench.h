@@ -47,6 +47,12 @@ enum {
 #define ITLS_BENCH_COLD	2
 /* And: its pages are to arrive as a network card's do, which nobody else can write to. */
 #define ITLS_BENCH_PRIVATE	4
+/* And: one of each slot's payload follows the other, as packets of 1500 bytes lie in its buffers. */
+#define ITLS_BENCH_PACKETS	8
+
+#define ITLS_BENCH_SLOT		2048	/* bytes of the file */
+#define ITLS_BENCH_SLOT_AT	66	/* where in it the payload begins, and its length */
+#define ITLS_BENCH_SLOT_LEN	1448
 
 struct itls_bench_step {
 	__u32 op;
