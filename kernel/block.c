@@ -31,7 +31,7 @@
  * For each processor: what its cache may hold, and what may be under way at once, of
  * which the rings together keep no more than such a part of the machine's memory.
  */
-#define ITLS_RING_MIN		(SZ_2M / ITLS_BLOCK_SIZE)
+#define ITLS_RING_MIN		(SZ_256K / ITLS_BLOCK_SIZE)
 #define ITLS_RING_MAX		(SZ_128M / ITLS_BLOCK_SIZE)
 #define ITLS_RINGS_SHARE	32
 #define ITLS_RING_IDLE		(5 * HZ)

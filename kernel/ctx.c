@@ -190,6 +190,23 @@ static int ctx_status(const struct itls_ctx *ctx)
 	}
 }
 
+static int ctx_wait(struct sock *sk, struct itls_ctx *ctx, long timeo)
+{
+	DEFINE_WAIT_FUNC(wait, woken_wake_function);
+	int err;
+
+	add_wait_queue(sk_sleep(sk), &wait);
+	while ((err = ctx_status(ctx)) == -EAGAIN && timeo) {
+		if (signal_pending(current)) {
+			err = sock_intr_errno(timeo);
+			break;
+		}
+		sk_wait_event(sk, &timeo, ctx_status(ctx) != -EAGAIN, &wait);
+	}
+	remove_wait_queue(sk_sleep(sk), &wait);
+	return err;
+}
+
 /**
  * itls_ctx_wait_ready() - wait until a handshake has ended
  * @sk: the context's socket, locked; the lock is dropped while waiting
@@ -201,21 +218,9 @@ static int ctx_status(const struct itls_ctx *ctx)
  */
 int itls_ctx_wait_ready(struct sock *sk, struct itls_ctx *ctx, long timeo)
 {
-	DEFINE_WAIT_FUNC(wait, woken_wake_function);
 	int err = ctx_status(ctx);
 
-	if (err != -EAGAIN || !timeo)
-		return err;
-	add_wait_queue(sk_sleep(sk), &wait);
-	while ((err = ctx_status(ctx)) == -EAGAIN && timeo) {
-		if (signal_pending(current)) {
-			err = sock_intr_errno(timeo);
-			break;
-		}
-		sk_wait_event(sk, &timeo, ctx_status(ctx) != -EAGAIN, &wait);
-	}
-	remove_wait_queue(sk_sleep(sk), &wait);
-	return err;
+	return err == -EAGAIN && timeo ? ctx_wait(sk, ctx, timeo) : err;
 }
 
 /* Not merged: objects that come and go at other times would leave holes. */

@@ -87,7 +87,7 @@ static int open_copy_block(struct sock *sk, struct itls_open *open, size_t len,
 
 	if (!page)
 		return -ENOMEM;
-	len = copy_page_from_iter(page, 0, len, from);
+	len = copy_from_iter(page_address(page), len, from);
 	if (!len) {
 		put_page(page);
 		return -EFAULT;
@@ -129,7 +129,7 @@ static int open_copy_on(struct itls_open *open, size_t len,
 {
 	struct bio_vec *block = open->frags;
 
-	len = copy_page_from_iter(block->bv_page, block->bv_len, len, from);
+	len = copy_from_iter(page_address(block->bv_page) + block->bv_len, len, from);
 	block->bv_len += len;
 	open->len += len;
 	return len ?: -EFAULT;
@@ -170,7 +170,7 @@ int itls_open_copy(struct sock *sk, struct itls_open *open,
 		return -ENOMEM;
 	ahead = open_room_ahead(open, pfrag, len);
 	len = min_t(size_t, len, pfrag->size - pfrag->offset);
-	len = copy_page_from_iter(pfrag->page, pfrag->offset + ahead, len, from);
+	len = copy_from_iter(page_address(pfrag->page) + pfrag->offset + ahead, len, from);
 	if (!len)
 		return -EFAULT;
 	get_page(pfrag->page);

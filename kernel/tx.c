@@ -236,6 +236,11 @@ static int tx_cmsg(const struct itls_ctx *ctx, struct msghdr *msg, u8 *type)
 	return 0;
 }
 
+static bool tx_has_room(const struct sock *sk, const struct itls_tx *tx)
+{
+	return itls_sealed_has_room(&tx->sealed) && sk_stream_memory_free(sk);
+}
+
 /*
  * Makes room for one more record, waiting for it if the caller does.  The
  * socket lock is dropped while waiting, so the open record may have changed.
@@ -244,18 +249,19 @@ static int tx_make_room(struct sock *sk, struct itls_tx *tx, long *timeo)
 {
 	int err;
 
-	while (!(err = tx->closed || !itls_push_is_connected(sk) ? -EPIPE : 0)) {
-		if (!itls_sealed_has_room(&tx->sealed) || !sk_stream_memory_free(sk))
-			err = itls_push_more(sk, tx);
+	while (!tx->closed && itls_push_is_connected(sk)) {
+		if (tx_has_room(sk, tx))
+			return 0;
+		err = itls_push_more(sk, tx);
 		if (err && err != -EAGAIN)
-			break;
-		if (itls_sealed_has_room(&tx->sealed) && sk_stream_memory_free(sk))
+			return err;
+		if (tx_has_room(sk, tx))
 			return 0;
 		err = sk_stream_wait_memory(sk, timeo);
 		if (err)
-			break;
+			return err;
 	}
-	return err;
+	return -EPIPE;
 }
 
 /* Fills the open record; returns bytes, *err tells why it stopped early. */
