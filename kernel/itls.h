@@ -17,7 +17,7 @@
  *	cipher  mark  sizing
  *	record
  *	stats
- *	block
+ *	block  scratch
  *
  * Locks.  The socket lock (lock_sock in process context, the spinlock half
  * of it in softirq) protects both directions, the callbacks and the state,
