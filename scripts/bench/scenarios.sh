@@ -106,3 +106,11 @@ scenarios_list() {
 	done
 	return 0
 }
+
+# scenarios_timed ROUNDS MS ROUNDS MS: adds rounds and their length to a list, the latter
+# two for what takes long to begin. Rounds that a scenario has itself stay.
+scenarios_timed() {
+	local slow='^\(server\|handshake\|latency\|crowd\|idle\)/'
+	sed -e "\%$slow%s/\$/ --time $4/" -e "\%$slow%!s/\$/ --time $2/" \
+		-e "/ --rounds /!{\%$slow%s/\$/ --rounds $3/}" -e "/ --rounds /!s/\$/ --rounds $1/"
+}
