@@ -23,8 +23,8 @@
  * its backlog by the same number, and anybody may look.
  */
 #define ITLS_PUSH_ROOM		SZ_1M
-/* What TCP charges for the segments of a push besides. */
-#define ITLS_PUSH_OVERHEAD	(ITLS_SEALED_RECORDS * SKB_TRUESIZE(MAX_TCP_HEADER))
+/* What TCP charges for a segment besides its bytes. */
+#define ITLS_SEGMENT_OVERHEAD	SKB_TRUESIZE(MAX_TCP_HEADER)
 /* What TCP refused with nothing under way is offered again; if in vain, after so long. */
 #define ITLS_RETRY_MS		20
 
@@ -46,6 +46,7 @@ struct push_state {
 	u8 sndbuf_locked;
 	gfp_t gfp;
 	bool task_frag;
+	u8 nonagle;
 };
 
 /*
@@ -61,6 +62,7 @@ static void push_begin(struct sock *sk, struct itls_tx *tx, gfp_t gfp,
 	st->sndbuf_locked = sk->sk_userlocks & SOCK_SNDBUF_LOCK;
 	st->gfp = sk->sk_allocation;
 	st->task_frag = sk->sk_use_task_frag;
+	st->nonagle = tcp_sk(sk)->nonagle;
 	tx->pushing = true;
 	sk->sk_userlocks &= ~SOCK_SNDBUF_LOCK;
 	sk->sk_allocation = gfp;
@@ -86,6 +88,8 @@ static void push_end(struct sock *sk, struct itls_tx *tx,
 	sk->sk_userlocks |= st->sndbuf_locked;
 	sk->sk_allocation = st->gfp;
 	sk->sk_use_task_frag = st->task_frag;
+	/* That it shall push what it has, TCP forgets as soon as it gets more. */
+	tcp_sk(sk)->nonagle = st->nonagle & ~TCP_NAGLE_PUSH;
 	tx->refused = tx->sealed.len;
 	tx->pushing = false;
 }
@@ -103,19 +107,34 @@ static void retry_later(struct sock *sk, struct itls_tx *tx)
 }
 
 /*
- * May TCP keep the end of what it is given until more comes?  Only while poll()
- * would call the socket writable after it: who waits for room to send more may
- * be waiting for this.  (If the buffer shrinks later, TCP's own timer of some
- * 200 ms sends it, as always with MSG_MORE.)
+ * May TCP keep the end of what it is given until more comes, as MSG_MORE and
+ * TCP_CORK ask?  It keeps less than a segment.  When all before it has been
+ * acknowledged, poll() must call the socket writable with that alone: who waits
+ * for room to send more would wait for this.  (If the buffer shrinks later,
+ * TCP's own timer of some 200 ms sends it.)
  */
 static bool may_linger(const struct sock *sk, size_t len)
 {
 	const struct tcp_sock *tp = tcp_sk(sk);
-	u64 queued = (u64)sk->sk_wmem_queued + len + ITLS_PUSH_OVERHEAD;
 	u64 unsent = (u64)(tp->write_seq - tp->snd_nxt) + len;
+	u64 kept = min_t(u64, unsent, tp->mss_cache);
+	u64 queued = kept + ITLS_SEGMENT_OVERHEAD;
 
 	return queued + queued / 2 < READ_ONCE(sk->sk_sndbuf) &&
-	       unsent * 2 < tcp_notsent_lowat(tp);
+	       kept * 2 < tcp_notsent_lowat(tp);
+}
+
+/*
+ * Has this push go out to its last byte, whatever TCP was told to hold back.
+ * TCP does the same before it waits for room, by means a module cannot reach.
+ */
+static int push_all(struct sock *sk, int flags)
+{
+	struct tcp_sock *tp = tcp_sk(sk);
+
+	if (flags & MSG_MORE || tp->nonagle & TCP_NAGLE_CORK)
+		tp->nonagle = TCP_NAGLE_OFF;
+	return flags & ~MSG_MORE;
 }
 
 /*
@@ -132,9 +151,9 @@ static int push(struct sock *sk, struct itls_tx *tx, gfp_t gfp, int flags)
 	struct push_state st;
 	int ret = 0;
 
-	if (flags & MSG_MORE && !may_linger(sk, sealed->len))
-		flags &= ~MSG_MORE;
 	push_begin(sk, tx, gfp, &st);
+	if (!may_linger(sk, sealed->len))
+		flags = push_all(sk, flags);
 	while (sealed->len) {
 		struct msghdr msg = {
 			.msg_flags = MSG_SPLICE_PAGES | MSG_NO_SHARED_FRAGS |

@@ -551,3 +551,35 @@ TEST_F(ktls, more_keeps_nothing_without_room)
 	expect_record(self, REC_DATA, data, REC_MAX);
 	free(data);
 }
+
+/*
+ * So it is with TCP_CORK.  Each of these records by itself is too little for TCP to send and
+ * too much for the program to be let on: kept, it would cost some 200 ms.
+ */
+TEST_F(ktls, cork_keeps_nothing_without_room)
+{
+	const size_t len = 300 * 64;
+	uint8_t *data = alloc_pattern(len, 0), *got = malloc(len);
+	size_t sent;
+
+	ASSERT_TRUE(got);
+	INTREE_DIFFERS("has no such payload limit everywhere");
+	ASSERT_EQ(0, setsockopt(self->fd, SOL_TLS, ITLS_TX_MAX_PAYLOAD_LEN, &(uint16_t){ 64 },
+				sizeof(uint16_t)));
+	sock_set_int(self->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, 1);
+	sock_set_int(self->fd, IPPROTO_TCP, TCP_CORK, 1);
+	ASSERT_EQ((ssize_t)len, send(self->fd, data, len, 0));
+	EXPECT_EQ(0, unsent(self->fd));
+	peer_recv_all(&self->peer, got, len);
+	EXPECT_MEMEQ(data, got, len);
+
+	for (sent = 0; sent < len; sent += 64) {
+		ASSERT_EQ(64, send(self->fd, data + sent, 64, MSG_DONTWAIT));
+		ASSERT_EQ(POLLOUT, sock_poll(self->fd, POLLOUT, test_wait_ms()));
+		peer_recv_all(&self->peer, got + sent, 64);
+	}
+	EXPECT_MEMEQ(data, got, len);
+	EXPECT_EQ(1, sock_get_int(self->fd, IPPROTO_TCP, TCP_CORK));
+	free(data);
+	free(got);
+}

@@ -112,14 +112,16 @@ static intmax_t turn_buffers(void *arg)
 		       16 * 1024 + stress_size(256 * 1024));
 }
 
-static intmax_t turn_payload(void *arg)
+static intmax_t set_payload(const struct onlooker *o, int fd, uint16_t len)
 {
-	const struct onlooker *o = arg;
-	uint16_t len = 64 + stress_below(REC_MAX - 64);
-
 	if (o->whole_records)
 		len = REC_MAX;
-	return setsockopt(either(arg), SOL_TLS, ITLS_TX_MAX_PAYLOAD_LEN, &len, sizeof(len));
+	return setsockopt(fd, SOL_TLS, ITLS_TX_MAX_PAYLOAD_LEN, &len, sizeof(len));
+}
+
+static intmax_t turn_payload(void *arg)
+{
+	return set_payload(arg, either(arg), 64 + stress_below(REC_MAX - 64));
 }
 
 static intmax_t turn_tls(void *arg)
@@ -164,6 +166,18 @@ static struct stress_op look_ops[] = {
 	STRESS_OP("attach", attach_again, EEXIST),
 };
 
+/* With these together, and nothing done about it, a record would go out every 200 ms. */
+static void leave_least_room(const struct onlooker *o)
+{
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		set_payload(o, o->fd[i], 64);
+		set_int(o->fd[i], IPPROTO_TCP, TCP_NOTSENT_LOWAT, 1);
+		set_int(o->fd[i], IPPROTO_TCP, TCP_CORK, 1);
+	}
+}
+
 void onlook(void *arg)
 {
 	const struct onlook *on = arg;
@@ -177,6 +191,7 @@ void onlook(void *arg)
 	while (stress_goes_on(on->stress))
 		if (!stress_any(look_ops, NR_OF(look_ops), &o))
 			break;
+	leave_least_room(&o);
 	close(o.epoll);
 	free(o.buf);
 }

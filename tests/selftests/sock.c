@@ -90,13 +90,18 @@ void sock_set_int(int fd, int level, int name, int value)
 	ASSERT_EQ(0, setsockopt(fd, level, name, &value, sizeof(value)));
 }
 
+int sock_get_int(int fd, int level, int name)
+{
+	int value = -1;
+	socklen_t len = sizeof(value);
+
+	ASSERT_EQ(0, getsockopt(fd, level, name, &value, &len));
+	return value;
+}
+
 int sock_error(int fd)
 {
-	socklen_t len = sizeof(int);
-	int err;
-
-	ASSERT_EQ(0, getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len));
-	return err;
+	return sock_get_int(fd, SOL_SOCKET, SO_ERROR);
 }
 
 int64_t sock_now_ms(void)

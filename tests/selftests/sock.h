@@ -24,6 +24,7 @@ void sock_pair(int family, int fd[2]);
 
 void sock_nonblock(int fd, bool on);
 void sock_set_int(int fd, int level, int name, int value);
+int sock_get_int(int fd, int level, int name);
 
 /* SO_ERROR, which is then forgotten. */
 int sock_error(int fd);
