@@ -378,6 +378,31 @@ static int aead_run(struct itls_cipher *c, struct scatterlist *src,
 }
 
 /**
+ * itls_cipher_join() - make one piece of pages that follow one another in memory
+ * @sg: pieces of a text
+ * @nr: how many
+ *
+ * The crypto API goes piece by piece, and puts a block that straddles two of
+ * them together elsewhere.
+ *
+ * Return: how many are left; none is marked as the end.
+ */
+unsigned int itls_cipher_join(struct scatterlist *sg, unsigned int nr)
+{
+	struct scatterlist *last = sg;
+	unsigned int i;
+
+	for (i = 1; i < nr; i++) {
+		if (sg_phys(last) + last->length == sg_phys(&sg[i]))
+			last->length += sg[i].length;
+		else
+			sg_set_page(++last, sg_page(&sg[i]), sg[i].length,
+				    sg[i].offset);
+	}
+	return nr ? last - sg + 1 : 0;
+}
+
+/**
  * itls_cipher_seal() - encrypt one record
  * @c: direction, awake; on success its sequence number is advanced
  * @type: content type

@@ -15,7 +15,6 @@
  *
  * Process context under the socket lock.
  */
-#include <linux/highmem.h>
 #include <linux/mm.h>
 #include <linux/scatterlist.h>
 #include <linux/uio.h>
@@ -26,7 +25,7 @@
 #define ITLS_DIRECT_PAGES	(ITLS_PLAIN_MAX / PAGE_SIZE + 4)
 
 struct direct {
-	unsigned int nr;
+	unsigned int nr, pieces;
 	struct page *pages[ITLS_DIRECT_PAGES];
 	/* The additional data's entry, the pages, the byte behind the text. */
 	struct scatterlist sg[ITLS_DIRECT_PAGES + 2];
@@ -86,16 +85,13 @@ static bool pin(struct direct *d, struct iov_iter *to, size_t len)
 		unpin_user_pages(d->pages, d->nr);
 		return false;
 	}
+	d->pieces = itls_cipher_join(&d->sg[1], d->nr);
 	return true;
 }
 
 static void wipe(struct direct *d)
 {
-	unsigned int i;
-
-	for (i = 1; i <= d->nr; i++)
-		memzero_page(sg_page(&d->sg[i]), d->sg[i].offset,
-			     d->sg[i].length);
+	sg_zero_buffer(&d->sg[1], d->pieces, SIZE_MAX, 0);
 }
 
 /* The text is the reader's, but for the last byte of TLS 1.3, if it has that type. */
@@ -103,7 +99,7 @@ static int decrypt(struct sock *sk, struct itls_ctx *ctx,
 		   const struct itls_frame *f, struct direct *d, bool is_13)
 {
 	struct itls_rx *rx = ctx->rx;
-	unsigned int end = d->nr;
+	unsigned int end = d->pieces;
 	int err;
 
 	if (is_13)

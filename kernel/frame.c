@@ -120,7 +120,7 @@ static int queue_map(const struct sock *sk, u32 off, u32 len,
 	if (len || !n)
 		return -EFAULT;
 	sg_unmark_end(&sg[room - 1]);
-	sg_mark_end(&sg[n - 1]);
+	sg_mark_end(&sg[itls_cipher_join(sg, n) - 1]);
 	return 0;
 }
 

@@ -97,6 +97,7 @@ bool itls_cipher_is_reuse(const struct itls_cipher *c,
 			  const struct itls_keyinfo *key);
 void itls_cipher_swap(struct itls_cipher *a, struct itls_cipher *b);
 void itls_cipher_free(struct itls_cipher *c);
+unsigned int itls_cipher_join(struct scatterlist *sg, unsigned int nr);
 int itls_cipher_seal(struct itls_cipher *c, u8 type, struct scatterlist *src,
 		     struct scatterlist *dst, size_t plain_len);
 int itls_cipher_open(struct itls_cipher *c, u8 type, const u8 *explicit_nonce,

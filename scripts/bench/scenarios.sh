@@ -61,6 +61,8 @@ scenarios_more() {
 	done
 	scenario rx/recv/256K/packets "--rx --op recv --size 256K --packets $wire"
 	scenario rx/splice/null/packets "--rx --op splice --size 256K --packets $wire"
+	scenario rx/recv/256K/scattered "--rx --op recv --size 256K --scattered $wire"
+	scenario rx/splice/null/scattered "--rx --op splice --size 256K --scattered $wire"
 	scenarios_servers
 	scenarios_handshakes
 }

@@ -52,7 +52,7 @@ static bool is_13(const struct ktls_data *self)
 	return self->tx.info.version == TLS_1_3_VERSION;
 }
 
-TEST_F(ktls, any_place)
+static void read_to_any_place(struct ktls_data *self, uint8_t *buf)
 {
 	static const size_t starts[] = { 0, 1, 15, 16, 2048, 4095 };
 	static const size_t records[] = { 8192, 8193, 12288, 16383, REC_MAX };
@@ -62,16 +62,33 @@ TEST_F(ktls, any_place)
 	for (s = 0; s < sizeof(starts) / sizeof(*starts); s++)
 		for (r = 0; r < sizeof(records) / sizeof(*records); r++) {
 			size_t len = 3 * records[r];
-			uint8_t *buf = guarded(starts[s] + len);
 
+			memset(buf - GUARD, MARK, LEN + 2 * GUARD);
 			peer_send_data(&self->peer, data, len, records[r]);
 			ASSERT_EQ((ssize_t)len, recv(self->fd, buf + starts[s], len, MSG_WAITALL));
 			EXPECT_MEMEQ(data, buf + starts[s], len);
 			expect_marked(buf - GUARD, GUARD + starts[s]);
-			expect_marked(buf + starts[s] + len, GUARD);
-			munmap(buf - GUARD, starts[s] + len + 2 * GUARD);
+			expect_marked(buf + starts[s] + len, LEN - len - starts[s] + GUARD);
 		}
 	free(data);
+}
+
+TEST_F(ktls, any_place)
+{
+	read_to_any_place(self, guarded(LEN));
+}
+
+/* Pages that follow one another in memory, if the kernel has such for programs. */
+TEST_F(ktls, any_place_in_a_huge_page)
+{
+	const size_t huge = 2 << 20;
+	uint8_t *map = mmap(NULL, 2 * huge, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			    -1, 0);
+	uint8_t *page = (uint8_t *)(((uintptr_t)map + huge - 1) & -huge);
+
+	ASSERT_NE(MAP_FAILED, (void *)map);
+	madvise(page, huge, MADV_HUGEPAGE);
+	read_to_any_place(self, page + GUARD);
 }
 
 /* Buffers cut into pieces, of which there are more than a record has pages. */

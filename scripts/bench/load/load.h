@@ -38,6 +38,7 @@ struct options {
 	uint16_t version, cipher;
 	bool more, cork, nagle, cold, used;
 	bool packets;			/* what is received came in packets of 1500 bytes */
+	bool scattered;			/* ... in pages that do not follow one another in memory */
 	bool syscalls;			/* real ones, not rows of steps in the module */
 	const char *file;		/* source of sendfile and splice */
 	const char *wire;		/* prefix of recorded streams: see rx.c */

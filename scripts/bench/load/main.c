@@ -32,6 +32,7 @@ static const char usage[] =
 	"  --cold              drop the file's pages before it is read again\n"
 	"  --wire PREFIX       where recorded streams are kept, for --rx and idle\n"
 	"  --packets           with --rx: as packets of 1500 bytes, not whole pages, bring it\n"
+	"  --scattered         with --rx: its pages do not follow one another in memory\n"
 	"  --to FILE           where splice with --rx ends (default /dev/null)\n"
 	"  --used              idle: after a record each way\n"
 	"  --rounds N          (default 5)\n"
@@ -121,7 +122,7 @@ static uint16_t parse_version(const char *text)
 enum {
 	O_NAME = 1, O_KERNEL, O_VARIANTS, O_OP, O_RX, O_SIZE, O_BURST, O_CONNS, O_TLS, O_CIPHER,
 	O_MORE, O_CORK, O_NAGLE, O_FILE, O_COLD, O_WIRE, O_TO, O_USED, O_ROUNDS, O_TIME, O_SYSCALLS,
-	O_PACKETS, O_HELP,
+	O_PACKETS, O_SCATTERED, O_HELP,
 };
 
 static const struct option long_options[] = {
@@ -132,8 +133,9 @@ static const struct option long_options[] = {
 	{ "cork", 0, NULL, O_CORK }, { "nagle", 0, NULL, O_NAGLE }, { "file", 1, NULL, O_FILE },
 	{ "cold", 0, NULL, O_COLD }, { "wire", 1, NULL, O_WIRE }, { "to", 1, NULL, O_TO },
 	{ "used", 0, NULL, O_USED }, { "syscalls", 0, NULL, O_SYSCALLS },
-	{ "packets", 0, NULL, O_PACKETS }, { "rounds", 1, NULL, O_ROUNDS },
-	{ "time", 1, NULL, O_TIME }, { "help", 0, NULL, O_HELP }, { NULL, 0, NULL, 0 },
+	{ "packets", 0, NULL, O_PACKETS }, { "scattered", 0, NULL, O_SCATTERED },
+	{ "rounds", 1, NULL, O_ROUNDS }, { "time", 1, NULL, O_TIME },
+	{ "help", 0, NULL, O_HELP }, { NULL, 0, NULL, 0 },
 };
 
 static void parse_flag(struct options *o, int c)
@@ -162,6 +164,9 @@ static void parse_flag(struct options *o, int c)
 		break;
 	case O_PACKETS:
 		o->packets = true;
+		break;
+	case O_SCATTERED:
+		o->scattered = true;
 		break;
 	case O_HELP:
 		fputs(usage, stdout);

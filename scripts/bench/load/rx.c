@@ -110,12 +110,33 @@ static void wire_spread(int wire, const char *path)
 	close(file);
 }
 
-static int packets_open(const struct options *o, enum variant v, int wire)
+/* The same bytes, but no page lies in memory behind the one before it: odd pages come last. */
+static void wire_scatter(int wire, const char *path)
 {
-	const char *path = wire_path(o, v, "-packets");
+	int file = open(path, O_CREAT | O_TRUNC | O_WRONLY, 0600);
+	char page[4096];
+	int odd;
+	off_t at;
+	ssize_t n;
+
+	for (odd = 0; odd < 2; odd++) {
+		at = odd * sizeof(page);
+		while ((n = pread(wire, page, sizeof(page), at)) > 0) {
+			if (pwrite(file, page, n, at) != n)
+				die("%s: %s", path, strerror(errno));
+			at += 2 * sizeof(page);
+		}
+	}
+	close(file);
+}
+
+static int wire_open_other(const struct options *o, enum variant v, int wire, const char *suffix,
+			   void (*make)(int wire, const char *path))
+{
+	const char *path = wire_path(o, v, suffix);
 
 	if (access(path, F_OK))
-		wire_spread(wire, path);
+		make(wire, path);
 	close(wire);
 	return wire_open_file(path);
 }
@@ -240,7 +261,9 @@ void rx_run(const struct options *o, enum variant v, unsigned int nr, struct res
 	p.share = lseek(p.wire, 0, SEEK_END) / records * (records / nr);
 	p.want = (size_t)(records / nr) * RECORD;
 	if (o->packets)
-		p.wire = packets_open(o, v, p.wire);
+		p.wire = wire_open_other(o, v, p.wire, "-packets", wire_spread);
+	else if (o->scattered)
+		p.wire = wire_open_other(o, v, p.wire, "-scattered", wire_scatter);
 	do {
 		pass(&p, v, nr, r);
 	} while (!r->failed && r->wall_ns < o->time_ms * 1000000ULL);
