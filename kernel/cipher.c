@@ -377,10 +377,23 @@ static int aead_run(struct itls_cipher *c, struct scatterlist *src,
 	return crypto_wait_req(op(req), &wait);
 }
 
+/*
+ * Does @b begin where @a ends, also for whoever reads on there?  Addresses
+ * differ where pages carry tags of their own.
+ */
+static bool is_followed_by(struct scatterlist *a, struct scatterlist *b)
+{
+	unsigned int end = a->offset + a->length;
+
+	return !IS_ENABLED(CONFIG_HIGHMEM) &&
+	       sg_page(a) + (end >> PAGE_SHIFT) == sg_page(b) &&
+	       sg_virt(a) + a->length == sg_virt(b);
+}
+
 /**
  * itls_cipher_join() - make one piece of pages that follow one another in memory
  * @sg: pieces of a text
- * @nr: how many
+ * @nr: how many, not 0
  *
  * The crypto API goes piece by piece, and puts a block that straddles two of
  * them together elsewhere.
@@ -393,13 +406,13 @@ unsigned int itls_cipher_join(struct scatterlist *sg, unsigned int nr)
 	unsigned int i;
 
 	for (i = 1; i < nr; i++) {
-		if (sg_phys(last) + last->length == sg_phys(&sg[i]))
+		if (is_followed_by(last, &sg[i]))
 			last->length += sg[i].length;
 		else
 			sg_set_page(++last, sg_page(&sg[i]), sg[i].length,
 				    sg[i].offset);
 	}
-	return nr ? last - sg + 1 : 0;
+	return last - sg + 1;
 }
 
 /**

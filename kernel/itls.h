@@ -534,7 +534,7 @@ int itls_tx_init(void);
 void itls_tx_exit(void);
 int itls_tx_set_max_payload(struct itls_ctx *ctx, u16 max);
 int itls_tx_sendmsg(struct sock *sk, struct msghdr *msg, size_t size);
-void itls_tx_uncork(struct sock *sk);
+void itls_tx_splice_eof(struct sock *sk);
 void itls_tx_flush(struct sock *sk, struct itls_ctx *ctx);
 int itls_tx_finish(struct sock *sk, struct itls_ctx *ctx, u8 level, u8 alert);
 int itls_tx_message(struct sock *sk, struct itls_ctx *ctx, u8 type,

@@ -114,13 +114,47 @@ static int setsockopt_bounced(struct sock *sk, int level, int optname,
 	return err;
 }
 
-/* The options that made TCP push what it held back. */
-static bool asks_for_push(const struct sock *sk, int optname)
+static bool is_nagle_option(int level, int optname)
+{
+	return level == SOL_TCP &&
+	       (optname == TCP_NODELAY || optname == TCP_CORK);
+}
+
+/* Did it make TCP push what TCP held back?  The socket is locked. */
+static bool asked_for_push(const struct sock *sk, int optname)
 {
 	u8 nonagle = tcp_sk(sk)->nonagle;
 
 	return (optname == TCP_NODELAY && nonagle & TCP_NAGLE_OFF) ||
 	       (optname == TCP_CORK && !(nonagle & TCP_NAGLE_CORK));
+}
+
+/* So it goes for the record left open. */
+static void nagle_option_set(struct sock *sk, struct itls_ctx *ctx, int optname)
+{
+	lock_sock(sk);
+	if (ctx->tx && asked_for_push(sk, optname))
+		itls_tx_flush(sk, ctx);
+	release_sock(sk);
+}
+
+/*
+ * Under the lock, since a push may have them set otherwise meanwhile; none does
+ * during a handshake, when nobody may hold the lock for long.
+ */
+static int nagle_option_get(struct sock *sk, struct itls_ctx *ctx, int optname,
+			    char __user *optval, int __user *optlen)
+{
+	bool lock = itls_ctx_state(ctx) != ITLS_STATE_PENDING;
+	int err;
+
+	if (lock)
+		lock_sock(sk);
+	err = ctx->proto->base->getsockopt(sk, SOL_TCP, optname, optval,
+					   optlen);
+	if (lock)
+		release_sock(sk);
+	return err;
 }
 
 static int itls_proto_setsockopt(struct sock *sk, int level, int optname,
@@ -134,8 +168,8 @@ static int itls_proto_setsockopt(struct sock *sk, int level, int optname,
 	if (itls_ctx_state(ctx) == ITLS_STATE_PENDING)
 		return setsockopt_bounced(sk, level, optname, optval, optlen);
 	err = ctx->proto->base->setsockopt(sk, level, optname, optval, optlen);
-	if (!err && level == SOL_TCP && asks_for_push(sk, optname))
-		itls_tx_uncork(sk);
+	if (!err && is_nagle_option(level, optname))
+		nagle_option_set(sk, ctx, optname);
 	return err;
 }
 
@@ -150,6 +184,8 @@ static int itls_proto_getsockopt(struct sock *sk, int level, int optname,
 	if (level == SOL_TCP && optname == TCP_ZEROCOPY_RECEIVE &&
 	    rx_is_ours(ctx))
 		return -EOPNOTSUPP;
+	if (is_nagle_option(level, optname))
+		return nagle_option_get(sk, ctx, optname, optval, optlen);
 	return ctx->proto->base->getsockopt(sk, level, optname, optval, optlen);
 }
 
@@ -183,7 +219,7 @@ static void itls_proto_splice_eof(struct socket *sock)
 	struct itls_ctx *ctx = itls_ctx_of(sock->sk);
 
 	if (tx_is_ours(ctx))
-		itls_tx_uncork(sock->sk);
+		itls_tx_splice_eof(sock->sk);
 	itls_push_kept(sock->sk);
 }
 

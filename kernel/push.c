@@ -23,8 +23,8 @@
  * its backlog by the same number, and anybody may look.
  */
 #define ITLS_PUSH_ROOM		SZ_1M
-/* What TCP charges for a segment besides its bytes. */
-#define ITLS_SEGMENT_OVERHEAD	SKB_TRUESIZE(MAX_TCP_HEADER)
+/* More than TCP charges for a segment besides its bytes. */
+#define ITLS_SEGMENT_OVERHEAD	SZ_2K
 /* What TCP refused with nothing under way is offered again; if in vain, after so long. */
 #define ITLS_RETRY_MS		20
 
@@ -46,6 +46,7 @@ struct push_state {
 	u8 sndbuf_locked;
 	gfp_t gfp;
 	bool task_frag;
+	bool hurried;
 	u8 nonagle;
 };
 
@@ -62,7 +63,7 @@ static void push_begin(struct sock *sk, struct itls_tx *tx, gfp_t gfp,
 	st->sndbuf_locked = sk->sk_userlocks & SOCK_SNDBUF_LOCK;
 	st->gfp = sk->sk_allocation;
 	st->task_frag = sk->sk_use_task_frag;
-	st->nonagle = tcp_sk(sk)->nonagle;
+	st->hurried = false;
 	tx->pushing = true;
 	sk->sk_userlocks &= ~SOCK_SNDBUF_LOCK;
 	sk->sk_allocation = gfp;
@@ -88,8 +89,9 @@ static void push_end(struct sock *sk, struct itls_tx *tx,
 	sk->sk_userlocks |= st->sndbuf_locked;
 	sk->sk_allocation = st->gfp;
 	sk->sk_use_task_frag = st->task_frag;
-	/* That it shall push what it has, TCP forgets as soon as it gets more. */
-	tcp_sk(sk)->nonagle = st->nonagle & ~TCP_NAGLE_PUSH;
+	/* Until it gets more: it may have to wait for a window or a device first. */
+	if (st->hurried)
+		tcp_sk(sk)->nonagle = st->nonagle | TCP_NAGLE_PUSH;
 	tx->refused = tx->sealed.len;
 	tx->pushing = false;
 }
@@ -127,13 +129,17 @@ static bool may_linger(const struct sock *sk, size_t len)
 /*
  * Has this push go out to its last byte, whatever TCP was told to hold back.
  * TCP does the same before it waits for room, by means a module cannot reach.
+ * Who wants to know what TCP was told takes the socket lock.
  */
-static int push_all(struct sock *sk, int flags)
+static int push_all(struct sock *sk, struct push_state *st, int flags)
 {
 	struct tcp_sock *tp = tcp_sk(sk);
 
-	if (flags & MSG_MORE || tp->nonagle & TCP_NAGLE_CORK)
-		tp->nonagle = TCP_NAGLE_OFF;
+	if (!(flags & MSG_MORE) && !(tp->nonagle & TCP_NAGLE_CORK))
+		return flags;
+	st->hurried = true;
+	st->nonagle = tp->nonagle;
+	tp->nonagle = TCP_NAGLE_OFF;
 	return flags & ~MSG_MORE;
 }
 
@@ -153,7 +159,7 @@ static int push(struct sock *sk, struct itls_tx *tx, gfp_t gfp, int flags)
 
 	push_begin(sk, tx, gfp, &st);
 	if (!may_linger(sk, sealed->len))
-		flags = push_all(sk, flags);
+		flags = push_all(sk, &st, flags);
 	while (sealed->len) {
 		struct msghdr msg = {
 			.msg_flags = MSG_SPLICE_PAGES | MSG_NO_SHARED_FRAGS |

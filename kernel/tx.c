@@ -467,11 +467,8 @@ int itls_tx_sendmsg(struct sock *sk, struct msghdr *msg, size_t size)
 	return ret;
 }
 
-/*
- * The record left open is complete: a splice or sendfile ended early, or
- * TCP_NODELAY or the end of TCP_CORK asks for what MSG_MORE held back.
- */
-void itls_tx_uncork(struct sock *sk)
+/* The record left open is complete: a splice or sendfile ended early. */
+void itls_tx_splice_eof(struct sock *sk)
 {
 	struct itls_ctx *ctx = itls_ctx_of(sk);
 
