@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
@@ -580,6 +581,46 @@ TEST_F(ktls, cork_keeps_nothing_without_room)
 	}
 	EXPECT_MEMEQ(data, got, len);
 	EXPECT_EQ(1, sock_get_int(self->fd, IPPROTO_TCP, TCP_CORK));
+	free(data);
+	free(got);
+}
+
+struct cork_reader {
+	int fd;
+	long wrong;
+	atomic_bool stop;
+};
+
+static void *read_cork(void *arg)
+{
+	struct cork_reader *r = arg;
+
+	while (!r->stop)
+		r->wrong += !sock_get_int(r->fd, IPPROTO_TCP, TCP_CORK) ||
+			    sock_get_int(r->fd, IPPROTO_TCP, TCP_NODELAY);
+	return NULL;
+}
+
+/* What the kernel does to send all the same is not for others to see. */
+TEST_F(ktls, cork_is_told_as_it_was_set)
+{
+	struct cork_reader reader = { .fd = self->fd };
+	uint8_t *data = alloc_pattern(8192, 0), *got = malloc(8192);
+	int64_t end = sock_now_ms() + 1000;
+	pthread_t thread;
+
+	ASSERT_TRUE(got);
+	sock_set_int(self->fd, IPPROTO_TCP, TCP_NODELAY, 0);
+	sock_set_int(self->fd, IPPROTO_TCP, TCP_CORK, 1);
+	sock_set_int(self->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, 1);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, read_cork, &reader));
+	while (sock_now_ms() < end) {
+		ASSERT_EQ(8192, send(self->fd, data, 8192, 0));
+		peer_recv_all(&self->peer, got, 8192);
+	}
+	reader.stop = true;
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	EXPECT_EQ(0, reader.wrong);
 	free(data);
 	free(got);
 }
