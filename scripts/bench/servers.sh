@@ -167,6 +167,37 @@ descendants() {
 	done
 }
 
+# A file of $size for all of them.
+file_make() {
+	local bytes i
+	bytes=$(numfmt --from=iec "$size") || die "bad size '$size'"
+	mount -t tmpfs -o size=$((bytes + (64 << 20))) none "$www" || die "no tmpfs"
+	head -c $((bytes < 16 << 20 ? bytes : 16 << 20)) /dev/urandom >"$www/some"
+	for ((i = 0; i < (bytes + (16 << 20) - 1) >> 20; i += 16)); do cat "$www/some"; done |
+		head -c "$bytes" >"$www/file"
+	rm "$www/some"
+	[ "$(stat -c %s "$www/file")" = "$bytes" ] || die "no room for a file of $size"
+}
+
+url() {
+	local scheme=https host=${ITLS_LOADED-127.0.0.1}
+	[ "$1" != plain ] || scheme=http
+	echo "$scheme://${host%/*}:${port[$1]}/file"
+}
+
+# load_here VARIANT SECONDS: prints the inside of a JSON object, nothing when that failed.
+# The client shares processors with the servers; theirs is what their processes ran.
+load_here() {
+	local before after result
+	# shellcheck disable=SC2046	# words
+	before=$("$tools/cputime" $(processes "$1")) || return
+	result=$(wrk -t 1 -c "$conns" -d "${2}s" --timeout 60s -s "$bench/wrk.lua" \
+		${close:+-H "Connection: close"} "$(url "$1")" | sed -n 's/^json //p')
+	# shellcheck disable=SC2046
+	after=$("$tools/cputime" $(processes "$1")) || return
+	echo "${result:+\"cpu_ns\":$((after - before)),$result}"
+}
+
 # shellcheck disable=SC2086	# words
 processes() { descendants ${roots[$1]}; }
 
