@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# What scripts/bench/run would measure, without measuring.
+# What scripts/bench/run would measure, without measuring; and the servers that it puts
+# beside those of a guest.
 . "$(dirname "$0")/lib/tap.sh"
 bench=$(dirname "$(realpath "$0")")/../../scripts/bench
 . "$bench/scenarios.sh"
@@ -33,6 +34,22 @@ run_lists_what_it_measures() {
 			<(printf '%s\n' rx/recv/256K/packets rx/splice/null/packets)
 }
 
+# native LINE…: what the servers answer
+native() {
+	printf '%s\n' "$@" |
+		unshare -n -m sh -c 'ip link set lo up && exec "$0" 1M' "$bench/native" 2>/dev/null
+}
+
+native_servers_answer() {
+	native 'plain 2 1' 'openssl 2 1' 'openssl 2 1 close' | sed 's/.*/{&}/' |
+		jq -es 'length == 3 and all(.failed == 0 and .bytes > 1e6 and .cpu_ns > 0)'
+}
+
+# Nothing is better than a figure of something else.
+native_refuses_what_it_does_not_know() { [ -z "$(native 'nosuch 2 1')" ]; }
+
 ok "every scenario is timed, once" every_scenario_is_timed_once
 ok "rounds suit the scenario" rounds_suit_the_scenario
 ok "run lists what it measures" run_lists_what_it_measures
+ok "native servers answer" native_servers_answer
+ok "native refuses what it does not know" native_refuses_what_it_does_not_know
