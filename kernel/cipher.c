@@ -386,7 +386,8 @@ static bool is_followed_by(struct scatterlist *a, struct scatterlist *b)
 	unsigned int end = a->offset + a->length;
 
 	return !IS_ENABLED(CONFIG_HIGHMEM) &&
-	       sg_page(a) + (end >> PAGE_SHIFT) == sg_page(b) &&
+	       sg_page(a) + (end >> PAGE_SHIFT) ==
+	       sg_page(b) + (b->offset >> PAGE_SHIFT) &&
 	       sg_virt(a) + a->length == sg_virt(b);
 }
 
