@@ -129,13 +129,19 @@ static bool asked_for_push(const struct sock *sk, int optname)
 	       (optname == TCP_CORK && !(nonagle & TCP_NAGLE_CORK));
 }
 
-/* So it goes for the record left open. */
+/* The record left open goes, too. */
 static void nagle_option_set(struct sock *sk, struct itls_ctx *ctx, int optname)
 {
+	bool push;
+
 	lock_sock(sk);
-	if (ctx->tx && asked_for_push(sk, optname))
+	push = ctx->tx && asked_for_push(sk, optname);
+	if (push)
 		itls_tx_flush(sk, ctx);
 	release_sock(sk);
+	/* TCP_NODELAY has priority over TCP_CORK once, when it is set. */
+	if (push && optname == TCP_NODELAY)
+		tcp_sock_set_nodelay(sk);
 }
 
 /*

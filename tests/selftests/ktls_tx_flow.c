@@ -585,6 +585,30 @@ TEST_F(ktls, cork_keeps_nothing_without_room)
 	free(got);
 }
 
+/* As TCP does it, TCP_NODELAY sends what TCP_CORK holds back, once. */
+TEST_F(ktls, nodelay_sends_what_cork_keeps)
+{
+	int64_t start;
+	int kept, tries = 20;
+
+	sock_set_int(self->fd, IPPROTO_TCP, TCP_CORK, 1);
+	do {
+		ASSERT_LT(0, tries--);
+		sock_set_int(self->fd, IPPROTO_TCP, TCP_NODELAY, 0);
+		start = sock_now_ms();
+		ASSERT_EQ(10, send(self->fd, "0123456789", 10, 0));
+		ASSERT_EQ(10, send(self->fd, "abcdefghij", 10, MSG_MORE));
+		kept = unsent(self->fd);
+		sock_set_int(self->fd, IPPROTO_TCP, TCP_NODELAY, 1);
+		EXPECT_EQ(0, unsent(self->fd));
+		start = sock_now_ms() - start;
+		expect_record(self, REC_DATA, "0123456789", 10);
+		expect_record(self, REC_DATA, "abcdefghij", 10);
+	} while (start > 100);
+	EXPECT_LT(10, kept);
+	EXPECT_EQ(1, sock_get_int(self->fd, IPPROTO_TCP, TCP_CORK));
+}
+
 struct cork_reader {
 	int fd;
 	long wrong;
