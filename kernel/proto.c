@@ -13,7 +13,9 @@
  * goes, and the last put is done by __sock_release().
  */
 #include <linux/module.h>
+#include <linux/pagemap.h>
 #include <linux/splice.h>
+#include <linux/uaccess.h>
 #include <net/inet_common.h>
 #include <net/ipv6.h>
 #include <net/transp_v6.h>
@@ -22,6 +24,11 @@
 #include <linux/sockios.h>
 
 #include "itls.h"
+
+/* Memory that goes again as soon as it is there is not waited for for ever. */
+#define ITLS_FAULT_TRIES	8
+/* The longest option of TCP and IP is far shorter. */
+#define ITLS_FAULT_MAX		((int)SZ_64K)
 
 enum { ITLS_V4, ITLS_V6, ITLS_FAMILIES };
 
@@ -92,9 +99,9 @@ static void itls_state_change(struct sock *sk)
 
 /*
  * Some options copy from the caller while they hold the socket lock, for as
- * long as the caller's memory likes to take.  During a handshake that would
- * hold up the agent, and everybody else's handshakes: copy first.  (SOL_SOCKET
- * does not pass here.)
+ * long as the caller's memory likes to take.  While an agent may want the lock,
+ * that would hold it up, and everybody else's handshakes: copy first.
+ * (SOL_SOCKET does not pass here.)
  */
 static int setsockopt_bounced(struct sock *sk, int level, int optname,
 			      sockptr_t optval, unsigned int optlen)
@@ -145,21 +152,42 @@ static void nagle_option_set(struct sock *sk, struct itls_ctx *ctx, int optname)
 }
 
 /*
- * Under the lock, since a push may have them set otherwise meanwhile; none does
- * during a handshake, when nobody may hold the lock for long.
+ * Never waits for the caller's memory; -EFAULT when it was not there.  The two
+ * options under the lock, since a push may have them set otherwise meanwhile.
  */
-static int nagle_option_get(struct sock *sk, struct itls_ctx *ctx, int optname,
-			    char __user *optval, int __user *optlen)
+static int getsockopt_at_once(struct sock *sk, struct itls_ctx *ctx, int level,
+			      int optname, char __user *optval,
+			      int __user *optlen)
 {
-	bool lock = itls_ctx_state(ctx) != ITLS_STATE_PENDING;
+	bool lock = is_nagle_option(level, optname);
 	int err;
 
 	if (lock)
 		lock_sock(sk);
-	err = ctx->proto->base->getsockopt(sk, SOL_TCP, optname, optval,
-					   optlen);
+	pagefault_disable();
+	err = ctx->proto->base->getsockopt(sk, level, optname, optval, optlen);
+	pagefault_enable();
 	if (lock)
 		release_sock(sk);
+	return err;
+}
+
+/* As setsockopt_bounced(): the memory is waited for without the lock. */
+static int getsockopt_bounced(struct sock *sk, struct itls_ctx *ctx, int level,
+			      int optname, char __user *optval,
+			      int __user *optlen)
+{
+	int err, len, tries = ITLS_FAULT_TRIES;
+
+	do {
+		err = getsockopt_at_once(sk, ctx, level, optname, optval,
+					 optlen);
+		if (err != -EFAULT || get_user(len, optlen))
+			break;
+		/* What is not there after all, the next attempt finds. */
+		fault_in_writeable((char __user *)optlen, sizeof(len));
+		fault_in_writeable(optval, clamp(len, 0, ITLS_FAULT_MAX));
+	} while (--tries);
 	return err;
 }
 
@@ -171,7 +199,7 @@ static int itls_proto_setsockopt(struct sock *sk, int level, int optname,
 
 	if (level == SOL_TLS)
 		return itls_sockopt_set(sk, optname, optval, optlen);
-	if (itls_ctx_state(ctx) == ITLS_STATE_PENDING)
+	if (handshake_decides(ctx))
 		return setsockopt_bounced(sk, level, optname, optval, optlen);
 	err = ctx->proto->base->setsockopt(sk, level, optname, optval, optlen);
 	if (!err && is_nagle_option(level, optname))
@@ -190,8 +218,9 @@ static int itls_proto_getsockopt(struct sock *sk, int level, int optname,
 	if (level == SOL_TCP && optname == TCP_ZEROCOPY_RECEIVE &&
 	    rx_is_ours(ctx))
 		return -EOPNOTSUPP;
-	if (is_nagle_option(level, optname))
-		return nagle_option_get(sk, ctx, optname, optval, optlen);
+	if (handshake_decides(ctx) || is_nagle_option(level, optname))
+		return getsockopt_bounced(sk, ctx, level, optname, optval,
+					  optlen);
 	return ctx->proto->base->getsockopt(sk, level, optname, optval, optlen);
 }
 

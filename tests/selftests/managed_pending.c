@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -12,6 +13,7 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/sendfile.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/uio.h>
 
@@ -421,6 +423,73 @@ TEST_F(managed, channel_after_done)
 	expect_works(self->server, &self->client);
 	close(req.fd);
 	expect_works(self->server, &self->client);
+}
+
+/* A page that is not there until somebody brings it; -1 where the kernel knows no such thing. */
+static int absent_page(uint8_t **page, struct uffdio_range *range)
+{
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	struct uffdio_api api = { .api = UFFD_API };
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
+
+	if (fd < 0)
+		return -1;
+	*page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, (void *)*page);
+	*range = (struct uffdio_range){ .start = (uintptr_t)*page, .len = 4096 };
+	reg.range = *range;
+	ASSERT_EQ(0, ioctl(fd, UFFDIO_API, &api));
+	ASSERT_EQ(0, ioctl(fd, UFFDIO_REGISTER, &reg));
+	return fd;
+}
+
+struct getter {
+	pthread_t thread;
+	int fd, ret;
+	uint8_t *to;
+	socklen_t len;
+};
+
+static void *get_saved_syn(void *arg)
+{
+	struct getter *g = arg;
+
+	g->ret = getsockopt(g->fd, IPPROTO_TCP, TCP_SAVED_SYN, g->to, &g->len);
+	return NULL;
+}
+
+/* An option that TCP copies under the lock: who waits for memory must not make the agent wait. */
+TEST_F(managed, getsockopt_into_absent_memory)
+{
+	struct uffdio_zeropage bring = {};
+	struct itls_nl_request req;
+	struct getter getter = { .len = 4096 };
+	struct uffd_msg fault;
+	char c;
+	int uffd = absent_page(&getter.to, &bring.range);
+
+	if (uffd < 0)
+		SKIP("this kernel has no userfaultfd");
+	sock_set_int(self->listener, IPPROTO_TCP, TCP_SAVE_SYN, 1);
+	managed_pending(self);
+	agent_accept(&self->agent, &req);
+	getter.fd = self->server;
+	ASSERT_EQ(0, pthread_create(&getter.thread, NULL, get_saved_syn, &getter));
+	ASSERT_EQ(sizeof(fault), (size_t)read(uffd, &fault, sizeof(fault)));
+
+	EXPECT_ERRNO(EAGAIN, read(req.fd, &c, 1));
+	EXPECT_EQ(POLLOUT, sock_poll(req.fd, POLLOUT, 0));
+	ASSERT_EQ(0, agent_done(&self->agent, req.id, &self->tx, &self->rx));
+	close(req.fd);
+	expect_works(self->server, &self->client);
+
+	ASSERT_EQ(0, ioctl(uffd, UFFDIO_ZEROPAGE, &bring));
+	ASSERT_EQ(0, pthread_join(getter.thread, NULL));
+	EXPECT_EQ(0, getter.ret);
+	EXPECT_LT(20, (int)getter.len);
+	EXPECT_LT(getter.len, 200);
+	close(uffd);
+	munmap(getter.to, 4096);
 }
 
 /* The first record may be here before the keys are. */
