@@ -182,11 +182,11 @@ static int getsockopt_bounced(struct sock *sk, struct itls_ctx *ctx, int level,
 	do {
 		err = getsockopt_at_once(sk, ctx, level, optname, optval,
 					 optlen);
-		if (err != -EFAULT || get_user(len, optlen))
+		if (err != -EFAULT || get_user(len, optlen) ||
+		    put_user(len, optlen))
 			break;
 		/* What is not there after all, the next attempt finds. */
-		fault_in_writeable((char __user *)optlen, sizeof(len));
-		fault_in_writeable(optval, clamp(len, 0, ITLS_FAULT_MAX));
+		fault_in_safe_writeable(optval, clamp(len, 0, ITLS_FAULT_MAX));
 	} while (--tries);
 	return err;
 }

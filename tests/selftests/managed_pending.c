@@ -445,7 +445,7 @@ static int absent_page(uint8_t **page, struct uffdio_range *range)
 
 struct getter {
 	pthread_t thread;
-	int fd, ret;
+	int fd, err;
 	uint8_t *to;
 	socklen_t len;
 };
@@ -454,7 +454,7 @@ static void *get_saved_syn(void *arg)
 {
 	struct getter *g = arg;
 
-	g->ret = getsockopt(g->fd, IPPROTO_TCP, TCP_SAVED_SYN, g->to, &g->len);
+	g->err = getsockopt(g->fd, IPPROTO_TCP, TCP_SAVED_SYN, g->to, &g->len) ? errno : 0;
 	return NULL;
 }
 
@@ -485,7 +485,7 @@ TEST_F(managed, getsockopt_into_absent_memory)
 
 	ASSERT_EQ(0, ioctl(uffd, UFFDIO_ZEROPAGE, &bring));
 	ASSERT_EQ(0, pthread_join(getter.thread, NULL));
-	EXPECT_EQ(0, getter.ret);
+	EXPECT_EQ(0, getter.err);
 	EXPECT_LT(20, (int)getter.len);
 	EXPECT_LT(getter.len, 200);
 	close(uffd);
