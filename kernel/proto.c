@@ -25,7 +25,7 @@
 
 #include "itls.h"
 
-/* Memory that goes again as soon as it is there is not waited for for ever. */
+/* Memory that goes again as soon as it is there is given up on. */
 #define ITLS_FAULT_TRIES	8
 /* The longest option of TCP and IP is far shorter. */
 #define ITLS_FAULT_MAX		((int)SZ_64K)
