@@ -27,7 +27,7 @@
 struct direct {
 	unsigned int nr, pieces;
 	struct page *pages[ITLS_DIRECT_PAGES];
-	/* The additional data's entry, the pages, the byte behind the text. */
+	/* Additional data, pieces of the pages, the byte behind the text. */
 	struct scatterlist sg[ITLS_DIRECT_PAGES + 2];
 };
 
