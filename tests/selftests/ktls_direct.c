@@ -118,6 +118,25 @@ TEST_F(ktls, any_pieces)
 	free(data);
 }
 
+/* Buffers that end and begin in the same page, with somebody else's bytes between them. */
+TEST_F(ktls, two_pieces_of_a_page)
+{
+	const size_t first = 2 * 4096 + 100, gap = 200;
+	uint8_t *data = alloc_pattern(REC_MAX, 0), *buf = guarded(LEN);
+	struct iovec iov[2] = {
+		{ buf, first }, { buf + first + gap, REC_MAX - first },
+	};
+
+	peer_send_data(&self->peer, data, REC_MAX, REC_MAX);
+	arrived(self);
+	ASSERT_EQ(REC_MAX, readv(self->fd, iov, 2));
+	EXPECT_MEMEQ(data, buf, first);
+	expect_marked(buf + first, gap);
+	EXPECT_MEMEQ(data + first, buf + first + gap, REC_MAX - first);
+	expect_marked(buf + REC_MAX + gap, GUARD);
+	free(data);
+}
+
 /* Bytes behind those that were returned are padding and nobody's text. */
 TEST_F(ktls, padding)
 {
