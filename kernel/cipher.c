@@ -385,6 +385,9 @@ static bool is_followed_by(struct scatterlist *a, struct scatterlist *b)
 {
 	unsigned int end = a->offset + a->length;
 
+	/* Joined or not, the crypto API stops there. */
+	if (ITLS_WALK_ENDS_AT_PAGES && !offset_in_page(end))
+		return false;
 	return !IS_ENABLED(CONFIG_HIGHMEM) &&
 	       sg_page(a) + (end >> PAGE_SHIFT) ==
 	       sg_page(b) + (b->offset >> PAGE_SHIFT) &&

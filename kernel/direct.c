@@ -128,7 +128,7 @@ int itls_direct_open(struct sock *sk, struct itls_ctx *ctx,
 	struct itls_rx *rx = ctx->rx;
 	bool is_13 = itls_record_is_13(&rx->cipher.record);
 	size_t len = f->total - itls_record_overhead(&rx->cipher.record);
-	struct direct d;
+	struct direct d __uninitialized;
 	int err;
 
 	if (!user_backed_iter(to) || iov_iter_count(to) < len ||

@@ -325,7 +325,7 @@ int itls_frame_decrypt(struct sock *sk, struct itls_ctx *ctx,
 		       const struct itls_frame *f, struct scatterlist *dst)
 {
 	struct itls_rx *rx = ctx->rx;
-	struct scatterlist src[ITLS_PIECES_MAX + 1];
+	struct scatterlist src[ITLS_PIECES_MAX + 1] __uninitialized;
 	u8 nonce[ITLS_EXPLICIT_MAX];
 	u8 *scratch = NULL;
 	int err;
@@ -356,7 +356,7 @@ int itls_frame_open(struct sock *sk, struct itls_ctx *ctx, const struct itls_fra
 	/* With its type, the longest record of TLS 1.3 is too long for a block. */
 	bool last = itls_record_is_13(r) && len > ITLS_PLAIN_MAX;
 	struct sk_buff *skb = itls_frame_alloc_plain(len - last);
-	struct scatterlist dst[ITLS_PLAIN_FRAGS + 2];
+	struct scatterlist dst[ITLS_PLAIN_FRAGS + 2] __uninitialized;
 	u8 type = f->type;
 	int err;
 

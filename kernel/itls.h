@@ -718,6 +718,7 @@ struct itls_net {
 
 struct itls_net *itls_stats_net(const struct net *net);
 void itls_stats_add(const struct sock *sk, enum itls_stat stat, long n);
+void itls_stats_record(const struct sock *sk, enum itls_stat stat, size_t len);
 int itls_stats_init(void);
 void itls_stats_exit(void);
 

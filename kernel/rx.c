@@ -272,8 +272,7 @@ static void rx_count(struct sock *sk, struct itls_ctx *ctx, size_t len)
 {
 	ctx->rx_records++;
 	ctx->rx_bytes += len;
-	itls_stats_add(sk, ITLS_STAT_RX_RECORDS, 1);
-	itls_stats_add(sk, ITLS_STAT_RX_BYTES, len);
+	itls_stats_record(sk, ITLS_STAT_RX_RECORDS, len);
 }
 
 /* Data, which the reader has. */

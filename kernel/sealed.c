@@ -25,7 +25,10 @@ void itls_sealed_reset(struct itls_sealed *sealed)
 {
 	while (sealed->first < sealed->nr)
 		put_page(sealed->frags[sealed->first++].bv_page);
-	memset(sealed, 0, sizeof(*sealed));
+	sealed->first = 0;
+	sealed->nr = 0;
+	sealed->records = 0;
+	sealed->len = 0;
 }
 
 /*
@@ -204,5 +207,5 @@ void itls_sealed_advance(struct itls_sealed *sealed, size_t len)
 		}
 	}
 	if (!sealed->len)
-		memset(sealed, 0, sizeof(*sealed));
+		itls_sealed_reset(sealed);
 }

@@ -57,6 +57,18 @@ void itls_stats_add(const struct sock *sk, enum itls_stat stat, long n)
 	this_cpu_add(itls_stats_net(sock_net(sk))->stats[stat], n);
 }
 
+static_assert(ITLS_STAT_TX_BYTES == ITLS_STAT_TX_RECORDS + 1);
+static_assert(ITLS_STAT_RX_BYTES == ITLS_STAT_RX_RECORDS + 1);
+
+/* A record, as @stat, and @len bytes in it, which are counted next to that.  Any context. */
+void itls_stats_record(const struct sock *sk, enum itls_stat stat, size_t len)
+{
+	long __percpu *stats = itls_stats_net(sock_net(sk))->stats;
+
+	this_cpu_inc(stats[stat]);
+	this_cpu_add(stats[stat + 1], len);
+}
+
 static long stat_sum(const struct itls_net *in, enum itls_stat stat)
 {
 	long sum = 0;

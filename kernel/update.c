@@ -168,21 +168,12 @@ int itls_update_ask(struct sock *sk, struct itls_ctx *ctx, bool peer)
 	return 0;
 }
 
-/**
- * itls_update_rx() - change the receiving key if KeyUpdate has come
- * @sk: socket, locked
- * @ctx: its context, with a receiving direction
- *
- * Return: 0, -ENOMEM when it may be tried again, or the crypto API's error.
- */
-int itls_update_rx(struct sock *sk, struct itls_ctx *ctx)
+static int update_rx(struct sock *sk, struct itls_ctx *ctx)
 {
 	struct itls_rx *rx = ctx->rx;
 	struct itls_generation next = {};
 	int err;
 
-	if (!rx->update_due)
-		return 0;
 	err = itls_secret_next(&rx->secret, &rx->cipher, &next);
 	if (err)
 		return err;
@@ -193,6 +184,18 @@ int itls_update_rx(struct sock *sk, struct itls_ctx *ctx)
 	ctx->rx_rekeys++;
 	itls_stats_add(sk, ITLS_STAT_RX_REKEY, 1);
 	return 0;
+}
+
+/**
+ * itls_update_rx() - change the receiving key if KeyUpdate has come
+ * @sk: socket, locked
+ * @ctx: its context, with a receiving direction
+ *
+ * Return: 0, -ENOMEM when it may be tried again, or the crypto API's error.
+ */
+int itls_update_rx(struct sock *sk, struct itls_ctx *ctx)
+{
+	return ctx->rx->update_due ? update_rx(sk, ctx) : 0;
 }
 
 /**
