@@ -15,10 +15,16 @@
  */
 #define ITLS_GROWN_MIN		SZ_2K
 
+static void open_put(struct itls_open *open, struct page *page)
+{
+	if (!open->lent)
+		put_page(page);
+}
+
 void itls_open_reset(struct itls_open *open)
 {
 	while (open->nr)
-		put_page(open->frags[--open->nr].bv_page);
+		open_put(open, open->frags[--open->nr].bv_page);
 	open->len = 0;
 }
 
@@ -33,6 +39,7 @@ void itls_open_begin(struct itls_open *open, u8 type, unsigned int limit,
 	open->limit = limit;
 	open->start = 0;
 	open->spliced = false;
+	open->lent = false;
 	open->place = ITLS_PLACE_ELSEWHERE;
 	open->prefix_len = prefix_len;
 }
@@ -52,7 +59,7 @@ static void open_add(struct itls_open *open, struct page *page, size_t off,
 	if (open->nr && last->bv_page == page &&
 	    last->bv_offset + last->bv_len == off) {
 		last->bv_len += len;
-		put_page(page);
+		open_put(open, page);
 		return;
 	}
 	bvec_set_page(&open->frags[open->nr++], page, len, off);
@@ -70,7 +77,7 @@ void itls_open_trim(struct itls_open *open, unsigned int len)
 		open->len -= cut;
 		last->bv_len -= cut;
 		if (!last->bv_len) {
-			put_page(last->bv_page);
+			open_put(open, last->bv_page);
 			open->nr--;
 		}
 	}
@@ -238,6 +245,31 @@ int itls_open_splice(struct itls_open *open, struct iov_iter *from)
 }
 
 /*
+ * What fits of the pages in @from, an array of pieces, which the caller holds: for a record
+ * that is sealed within the call, so no references are needed.  False: there is nothing.
+ */
+bool itls_open_lend(struct itls_open *open, struct iov_iter *from)
+{
+	const struct bio_vec *bvec = from->bvec, *end = bvec + from->nr_segs;
+	size_t skip = from->iov_offset, want;
+
+	open->lent = true;
+	open_align(open, bvec->bv_offset + skip);
+	want = min_t(size_t, open->limit, iov_iter_count(from));
+	for (; bvec < end && open->len < want && open->nr < ITLS_OPEN_FRAGS;
+	     bvec++, skip = 0) {
+		size_t off = bvec->bv_offset + skip;
+		size_t len = min_t(size_t, bvec->bv_len - skip, want - open->len);
+
+		if (len)
+			open_add(open, bvec->bv_page + (off >> PAGE_SHIFT),
+				 offset_in_page(off), len);
+	}
+	iov_iter_advance(from, open->len);
+	return open->len;
+}
+
+/*
  * The whole record, up to its limit, where it lies in the caller's own memory:
  * for one that is sealed within the call, since the caller may write to it
  * afterwards.  False, and nothing is referenced: it is not in one piece there,
@@ -248,7 +280,7 @@ int itls_open_splice(struct itls_open *open, struct iov_iter *from)
  */
 bool itls_open_borrow(struct itls_open *open, struct iov_iter *from)
 {
-	struct page *pages[ITLS_PLAIN_MAX / PAGE_SIZE + 2];
+	struct page *pages[ITLS_PLAIN_MAX / PAGE_SIZE + 2] __uninitialized;
 	size_t len = open->limit, off;
 	ssize_t left;
 
@@ -330,18 +362,22 @@ void itls_open_map(struct sock *sk, struct itls_open *open, bool is_13,
 		   u8 *inner_type, struct scatterlist *sg)
 {
 	bool tail = is_13 && open->nr && open_has_tail(sk, open);
-	struct scatterlist *last = &sg[open->nr];
+	struct scatterlist *last = sg;
 	unsigned int i;
 
-	sg_init_table(sg, 1 + open->nr + (is_13 && !tail));
+	sg_init_table(sg, 2 + open->nr);
 	for (i = 0; i < open->nr; i++)
 		sg_set_page(&sg[1 + i], open->frags[i].bv_page,
 			    open->frags[i].bv_len, open->frags[i].bv_offset);
+	if (open->nr)
+		last = &sg[itls_cipher_join(&sg[1], open->nr)];
 	if (tail) {
 		last->length++;
 		*((u8 *)sg_virt(last) + last->length - 1) = open->type;
 	} else if (is_13) {
 		*inner_type = open->type;
-		sg_set_buf(last + 1, inner_type, 1);
+		sg_set_buf(++last, inner_type, 1);
 	}
+	sg_unmark_end(&sg[1 + open->nr]);
+	sg_mark_end(last);
 }

@@ -97,8 +97,8 @@ static int seal(struct sock *sk, struct itls_ctx *ctx, struct itls_open *open)
 	struct itls_sealed *sealed = &tx->sealed;
 	const struct itls_record *r = &tx->cipher.record;
 	struct itls_sealed_mark mark = itls_sealed_mark(sealed);
-	struct scatterlist src[ITLS_OPEN_FRAGS + 2];
-	struct scatterlist dst[ITLS_RECORD_PIECES + 1];
+	struct scatterlist src[ITLS_OPEN_FRAGS + 2] __uninitialized;
+	struct scatterlist dst[ITLS_RECORD_PIECES + 1] __uninitialized;
 	u8 *prefix;
 	int err;
 
@@ -124,8 +124,7 @@ static int seal(struct sock *sk, struct itls_ctx *ctx, struct itls_open *open)
 	itls_sizing_count(&tx->sizing, itls_record_overhead(r) + open->len);
 	ctx->tx_records++;
 	ctx->tx_bytes += open->len;
-	itls_stats_add(sk, ITLS_STAT_TX_RECORDS, 1);
-	itls_stats_add(sk, ITLS_STAT_TX_BYTES, open->len);
+	itls_stats_record(sk, ITLS_STAT_TX_RECORDS, open->len);
 	return 0;
 }
 
@@ -285,9 +284,24 @@ static int tx_fill(struct sock *sk, struct itls_open *open, struct msghdr *msg,
 }
 
 /*
- * A record that lies in one piece in the caller's memory is encrypted from
- * there, within the call.  Another thread may write to it meanwhile: whoever
- * encrypts and authenticates what came out of it need not care, others copy.
+ * May a record of @len bytes stay where the caller has it, to be encrypted within
+ * the call?  Another thread may write to his memory meanwhile: whoever encrypts and
+ * authenticates what came out of it need not care, others copy.  Pages that are
+ * spliced are encrypted from where they are in any case.
+ */
+static bool tx_may_be_lent(const struct itls_tx *tx, const struct msghdr *msg,
+			   size_t len)
+{
+	if (len < ITLS_BLOCK_MIN ||
+	    (len < tx->open.limit && msg->msg_flags & MSG_MORE))
+		return false;
+	if (msg->msg_flags & MSG_SPLICE_PAGES)
+		return iov_iter_is_bvec(&msg->msg_iter);
+	return !itls_cipher_reads_twice(&tx->cipher);
+}
+
+/*
+ * A whole record out of the caller's memory, or in pages that he holds.
  *
  * Returns bytes; 0 with *err is a failure that changed nothing, without it the
  * bytes have to be copied.
@@ -297,17 +311,18 @@ static int tx_direct(struct sock *sk, struct itls_ctx *ctx, struct msghdr *msg,
 {
 	const struct itls_open *open = &ctx->tx->open;
 	size_t len = min_t(size_t, open->limit, msg_data_left(msg));
-	struct itls_open lent;
+	bool is_spliced = msg->msg_flags & MSG_SPLICE_PAGES;
+	struct itls_open lent __uninitialized;
 
-	if (len < ITLS_BLOCK_MIN || msg->msg_flags & MSG_SPLICE_PAGES ||
-	    (len < open->limit && msg->msg_flags & MSG_MORE) ||
-	    itls_cipher_reads_twice(&ctx->tx->cipher))
+	if (!tx_may_be_lent(ctx->tx, msg, len))
 		return 0;
 	lent.nr = 0;
 	lent.len = 0;
 	itls_open_begin(&lent, open->type, len, open->prefix_len);
-	if (!itls_open_borrow(&lent, &msg->msg_iter))
+	if (!(is_spliced ? itls_open_lend(&lent, &msg->msg_iter) :
+			   itls_open_borrow(&lent, &msg->msg_iter)))
 		return 0;
+	len = lent.len;
 	*err = tx_seal_record(sk, ctx, &lent);
 	itls_open_reset(&lent);
 	if (!*err)

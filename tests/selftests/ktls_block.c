@@ -13,6 +13,8 @@
 #include <sys/sendfile.h>
 
 #define FILE_LEN	(64 * 1024)
+/* What is shorter is not worth a block of its own. */
+#define BLOCK_MIN	8192
 #define COPY_MAX	(REC_MAX + 100)
 #define NR_OF(array)	(sizeof(array) / sizeof(*(array)))
 
@@ -237,6 +239,78 @@ TEST_F(ktls, pages_right_behind)
 	close(fd[0]);
 	close(fd[1]);
 	free(data);
+}
+
+/*
+ * Records out of pieces of pages, some of which follow one another: as many as
+ * splice() gives at once, and more.  The pages are written to as soon as they
+ * were taken.
+ */
+TEST_F(ktls, pieces_of_pages)
+{
+	static const size_t lens[] = { 4096, 1, 700, 1500, 4095, 16 };
+	uint8_t *data = alloc_pattern(FILE_LEN, 0), *zero = calloc(1, FILE_LEN);
+	uint8_t *want = malloc(FILE_LEN), *got = malloc(FILE_LEN);
+	int file = file_pattern(FILE_LEN), p[2];
+	size_t step, i, len, most;
+	loff_t off;
+
+	ASSERT_TRUE(zero && want && got);
+	ASSERT_EQ(0, pipe(p));
+	ASSERT_LE(64 * 4096, fcntl(p[1], F_SETPIPE_SZ, 64 * 4096));
+	for (step = 0; step < 2 * NR_OF(lens); step++) {
+		most = step < NR_OF(lens) ? 8 : 30;
+		ASSERT_EQ(FILE_LEN, pwrite(file, data, FILE_LEN, 0));
+		for (i = len = off = 0; i < most; i++) {
+			size_t n = lens[(i + step * (i % 5)) % NR_OF(lens)];
+
+			memcpy(want + len, data + off, n);
+			ASSERT_EQ((ssize_t)n, splice(file, &off, p[1], NULL, n, 0));
+			/* Every other piece leaves a gap before the next. */
+			off += i % 2 ? 13 : 0;
+			len += n;
+		}
+		ASSERT_GE(FILE_LEN, off);
+		ASSERT_LE(BLOCK_MIN, len);
+		ASSERT_EQ((ssize_t)len, splice(p[0], NULL, self->fd, NULL, len, 0));
+		ASSERT_EQ(FILE_LEN, pwrite(file, zero, FILE_LEN, 0));
+		peer_recv_all(&self->peer, got, len);
+		EXPECT_MEMEQ(want, got, len);
+	}
+	close(p[0]);
+	close(p[1]);
+	close(file);
+	free(data);
+	free(zero);
+	free(want);
+	free(got);
+}
+
+/* What was decrypted goes on: a piece longer than a page, which begins behind one. */
+TEST_F(ktls, relayed_records)
+{
+	const size_t len = 3 * REC_MAX, skip = 5000;
+	uint8_t *data = alloc_pattern(len, 0), *got = malloc(len);
+	size_t done = skip;
+	ssize_t n;
+	int p[2];
+
+	ASSERT_TRUE(got);
+	ASSERT_EQ(0, pipe(p));
+	peer_send_data(&self->peer, data, len, REC_MAX);
+	arrived(self);
+	expect_data(self, data, skip);
+	for (; done < len; done += n) {
+		n = splice(self->fd, NULL, p[1], NULL, len - done, 0);
+		ASSERT_LT(0, n);
+		ASSERT_EQ(n, splice(p[0], NULL, self->fd, NULL, n, 0));
+	}
+	peer_recv_all(&self->peer, got, len - skip);
+	EXPECT_MEMEQ(data + skip, got, len - skip);
+	close(p[0]);
+	close(p[1]);
+	free(data);
+	free(got);
 }
 
 /* What a peek decrypts takes no more memory than the receive buffer may. */
