@@ -59,6 +59,7 @@ scenarios_more() {
 	for size in 4K 16K 64K 1M; do
 		scenario "rx/recv/$size" "--rx --op recv --size $size $wire"
 	done
+	scenario rx/recv/256K/malloc "--rx --op recv --size 256K --malloc $wire"
 	scenario rx/recv/256K/packets "--rx --op recv --size 256K --packets $wire"
 	scenario rx/splice/null/packets "--rx --op splice --size 256K --packets $wire"
 	scenario rx/recv/256K/scattered "--rx --op recv --size 256K --scattered $wire"

@@ -39,6 +39,7 @@ struct options {
 	bool more, cork, nagle, cold, used;
 	bool packets;			/* what is received came in packets of 1500 bytes */
 	bool scattered;			/* ... in pages that do not follow one another in memory */
+	bool mallocs;			/* buffers begin where malloc() has them begin */
 	bool syscalls;			/* real ones, not rows of steps in the module */
 	const char *file;		/* source of sendfile and splice */
 	const char *wire;		/* prefix of recorded streams: see rx.c */
@@ -56,6 +57,8 @@ struct result {
 };
 
 void die(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
+/* Memory to send from or receive into, in use already; for good. */
+char *buffer_make(const struct options *o, size_t len);
 
 /* clock.c */
 void clock_open(void);

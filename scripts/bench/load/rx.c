@@ -147,11 +147,10 @@ static void prepare(const struct options *o)
 {
 	if (buffer)
 		return;
-	buffer = malloc(o->size);
+	buffer = buffer_make(o, o->size);
 	to_fd = open(o->to, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-	if (!buffer || to_fd < 0)
+	if (to_fd < 0)
 		die("%s: %s", o->to, strerror(errno));
-	memset(buffer, 0, o->size);
 	if (pipe2(pipe_fd, O_CLOEXEC | O_NONBLOCK) || fcntl(pipe_fd[0], F_SETPIPE_SZ, 1 << 20) < 0)
 		die("pipe: %s", strerror(errno));
 }

@@ -38,10 +38,7 @@ void tx_prepare(const struct options *o)
 	for (i = 0; i < o->nr_counts; i++)
 		if (o->counts[i] > nr_opened)
 			nr_opened = o->counts[i];
-	buffer = malloc(BUFFER);
-	if (!buffer)
-		die("no memory");
-	memset(buffer, 'x', BUFFER);
+	buffer = buffer_make(o, BUFFER);
 	if (o->file)
 		file_fd = open(o->file, O_RDONLY | O_CLOEXEC);
 	if (o->file && file_fd < 0)
