@@ -192,7 +192,7 @@ struct itls_open {
 	unsigned int limit;	/* bytes it may hold */
 	unsigned int start;	/* where its ciphertext begins in a block */
 	bool spliced;		/* some of it is in pages of the caller's */
-	bool lent;		/* all of it is, who has the references to them */
+	bool lent;		/* all of it is, and the references are the caller's too */
 	enum itls_place place;
 	u8 type;
 	u8 prefix_len;		/* of the record */
@@ -487,7 +487,6 @@ bool itls_open_is_full(const struct itls_open *open);
 int itls_open_copy(struct sock *sk, struct itls_open *open,
 		   struct iov_iter *from);
 int itls_open_splice(struct itls_open *open, struct iov_iter *from);
-bool itls_open_lend(struct itls_open *open, struct iov_iter *from);
 bool itls_open_borrow(struct itls_open *open, struct iov_iter *from);
 void itls_open_map(struct sock *sk, struct itls_open *open, bool is_13,
 		   u8 *inner_type, struct scatterlist *sg);

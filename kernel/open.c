@@ -244,11 +244,8 @@ int itls_open_splice(struct itls_open *open, struct iov_iter *from)
 	return got;
 }
 
-/*
- * What fits of the pages in @from, an array of pieces, which the caller holds: for a record
- * that is sealed within the call, so no references are needed.  False: there is nothing.
- */
-bool itls_open_lend(struct itls_open *open, struct iov_iter *from)
+/* What fits of pages that the caller holds meanwhile. */
+static bool open_borrow_pages(struct itls_open *open, struct iov_iter *from)
 {
 	const struct bio_vec *bvec = from->bvec, *end = bvec + from->nr_segs;
 	size_t skip = from->iov_offset, want;
@@ -270,21 +267,18 @@ bool itls_open_lend(struct itls_open *open, struct iov_iter *from)
 }
 
 /*
- * The whole record, up to its limit, where it lies in the caller's own memory:
- * for one that is sealed within the call, since the caller may write to it
- * afterwards.  False, and nothing is referenced: it is not in one piece there,
- * or cannot be had.
+ * All of a record of the caller's memory, if it is in one piece there.
  *
  * References are enough to read for so short a time, as for vmsplice(2), and
  * who shares pages since a fork goes on sharing them: pinning would copy them.
  */
-bool itls_open_borrow(struct itls_open *open, struct iov_iter *from)
+static bool open_borrow_memory(struct itls_open *open, struct iov_iter *from)
 {
 	struct page *pages[ITLS_PLAIN_MAX / PAGE_SIZE + 2] __uninitialized;
 	size_t len = open->limit, off;
 	ssize_t left;
 
-	if (!user_backed_iter(from) || iov_iter_single_seg_count(from) < len)
+	if (iov_iter_single_seg_count(from) < len)
 		return false;
 	left = iov_iter_get_pages2(from, pages, len, ARRAY_SIZE(pages), &off);
 	for (; left > 0; off = 0) {
@@ -300,6 +294,18 @@ bool itls_open_borrow(struct itls_open *open, struct iov_iter *from)
 	iov_iter_revert(from, open->len);
 	itls_open_reset(open);
 	return false;
+}
+
+/*
+ * The record where the caller has it, up to its limit: for one that is sealed
+ * within the call, since the caller may let go of it, or write to it, afterwards.
+ * False, and nothing is referenced: it cannot be had there.
+ */
+bool itls_open_borrow(struct itls_open *open, struct iov_iter *from)
+{
+	if (iov_iter_is_bvec(from))
+		return open_borrow_pages(open, from);
+	return user_backed_iter(from) && open_borrow_memory(open, from);
 }
 
 /* Are there @len bytes free behind the last one of the open record? */

@@ -295,13 +295,12 @@ static bool tx_may_be_lent(const struct itls_tx *tx, const struct msghdr *msg,
 	if (len < ITLS_BLOCK_MIN ||
 	    (len < tx->open.limit && msg->msg_flags & MSG_MORE))
 		return false;
-	if (msg->msg_flags & MSG_SPLICE_PAGES)
-		return iov_iter_is_bvec(&msg->msg_iter);
-	return !itls_cipher_reads_twice(&tx->cipher);
+	return msg->msg_flags & MSG_SPLICE_PAGES ||
+	       !itls_cipher_reads_twice(&tx->cipher);
 }
 
 /*
- * A whole record out of the caller's memory, or in pages that he holds.
+ * A whole record where the caller has it.
  *
  * Returns bytes; 0 with *err is a failure that changed nothing, without it the
  * bytes have to be copied.
@@ -311,7 +310,6 @@ static int tx_direct(struct sock *sk, struct itls_ctx *ctx, struct msghdr *msg,
 {
 	const struct itls_open *open = &ctx->tx->open;
 	size_t len = min_t(size_t, open->limit, msg_data_left(msg));
-	bool is_spliced = msg->msg_flags & MSG_SPLICE_PAGES;
 	struct itls_open lent __uninitialized;
 
 	if (!tx_may_be_lent(ctx->tx, msg, len))
@@ -319,8 +317,7 @@ static int tx_direct(struct sock *sk, struct itls_ctx *ctx, struct msghdr *msg,
 	lent.nr = 0;
 	lent.len = 0;
 	itls_open_begin(&lent, open->type, len, open->prefix_len);
-	if (!(is_spliced ? itls_open_lend(&lent, &msg->msg_iter) :
-			   itls_open_borrow(&lent, &msg->msg_iter)))
+	if (!itls_open_borrow(&lent, &msg->msg_iter))
 		return 0;
 	len = lent.len;
 	*err = tx_seal_record(sk, ctx, &lent);
