@@ -297,15 +297,16 @@ static bool open_borrow_memory(struct itls_open *open, struct iov_iter *from)
 }
 
 /*
- * The record where the caller has it, up to its limit: for one that is sealed
- * within the call, since the caller may let go of it, or write to it, afterwards.
- * False, and nothing is referenced: it cannot be had there.
+ * The record where the caller has it, up to its limit, in pages that he splices or
+ * in memory of a program's: for one that is sealed within the call, since the caller
+ * may let go of it, or write to it, afterwards.  False, and nothing is referenced: it
+ * cannot be had there.
  */
 bool itls_open_borrow(struct itls_open *open, struct iov_iter *from)
 {
 	if (iov_iter_is_bvec(from))
 		return open_borrow_pages(open, from);
-	return user_backed_iter(from) && open_borrow_memory(open, from);
+	return open_borrow_memory(open, from);
 }
 
 /* Are there @len bytes free behind the last one of the open record? */

@@ -295,7 +295,9 @@ static bool tx_may_be_lent(const struct itls_tx *tx, const struct msghdr *msg,
 	if (len < ITLS_BLOCK_MIN ||
 	    (len < tx->open.limit && msg->msg_flags & MSG_MORE))
 		return false;
-	return msg->msg_flags & MSG_SPLICE_PAGES ||
+	if (msg->msg_flags & MSG_SPLICE_PAGES)
+		return iov_iter_is_bvec(&msg->msg_iter);
+	return user_backed_iter(&msg->msg_iter) &&
 	       !itls_cipher_reads_twice(&tx->cipher);
 }
 
